@@ -102,7 +102,7 @@ start_engine() {
             journalctl --no-pager -n 40 -u docker.service >&2 || true
             give_up "docker.service did not start; its last lines are above."
         }
-        wait_for_engine "" || {
+        wait_for_engine true || {
             journalctl --no-pager -n 40 -u docker.service >&2 || true
             give_up "docker.service did not answer within ${wait_seconds} s; its last lines are above."
         }
@@ -112,7 +112,7 @@ start_engine() {
     local pid
     if pid=$(running_pid "$engine_pid_file" dockerd); then
         say "dockerd (pid $pid) is starting; waiting for it"
-        wait_for_engine "$pid" || give_up "dockerd (pid $pid) does not answer after ${wait_seconds} s."
+        wait_for_engine runs "$pid" dockerd || give_up "dockerd (pid $pid) does not answer after ${wait_seconds} s."
         return
     fi
     # Left behind by a machine that went down, these name a process that is gone or someone else's by now;
@@ -127,29 +127,35 @@ start_engine() {
     setsid dockerd --host=unix:///run/docker.sock --pidfile="$engine_pid_file" \
         </dev/null >>"$log" 2>&1 9>&- &
     pid=$!
-    wait_for_engine "$pid" || {
+    wait_for_engine kill -0 "$pid" || {
         say "dockerd did not come up; the end of its log:"
         tail -c "+$from" "$log" | tail -n 40 >&2
         give_up "The whole log is in $log."
     }
 }
 
-# Prints the process id a pid file names if that process lives and is the named program.
+# Prints the process id a pid file names, if that process is alive and is the named program.
 running_pid() {
-    local file=$1 program=$2 pid comm
-    [[ -r $file ]] && read -r pid <"$file" || [[ -n ${pid:-} ]] || return 1
-    [[ -r /proc/$pid/comm ]] && read -r comm <"/proc/$pid/comm" || return 1
-    [[ $comm == "$program" ]] && printf '%s\n' "$pid"
+    local file=$1 program=$2 pid=
+    [[ -r $file ]] || return 1
+    # dockerd writes no newline, so read reports the end of the file; what was read counts.
+    read -r pid <"$file" || true
+    runs "$pid" "$program" && printf '%s\n' "$pid"
 }
 
-# Waits until the engine answers, but no longer than the given process (if any) lives.
+# Whether a process is alive and is the named program. A zombie (where nobody reaps orphans, as in many
+# containers) still has its name and takes signals, but is dead.
+runs() {
+    local pid=$1 program=$2 stat
+    [[ $pid =~ ^[0-9]+$ ]] && read -r stat 2>/dev/null <"/proc/$pid/stat" || return 1
+    [[ $stat =~ ^[0-9]+\ \((.*)\)\ (.) && ${BASH_REMATCH[1]} == "$program" && ${BASH_REMATCH[2]} != [ZX] ]]
+}
+
+# Waits until the engine answers, as long as the given command says that it still may.
 wait_for_engine() {
-    local pid=$1 deadline=$((SECONDS + wait_seconds))
+    local deadline=$((SECONDS + wait_seconds))
     until engine_answers; do
-        if [[ -n $pid ]] && ! kill -0 "$pid" 2>/dev/null; then
-            return 1
-        fi
-        ((SECONDS < deadline)) || return 1
+        "$@" 2>/dev/null && ((SECONDS < deadline)) || return 1
         sleep 0.2
     done
 }
