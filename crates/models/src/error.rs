@@ -1,0 +1,225 @@
+//! Everything that a client can be told, each with its status and its exact message (v1 contract B.1.5, A.3).
+//!
+//! Whatever has no place here is the server's own fault: the layers keep their causes, log them once, and the
+//! client gets [`Error::Internal`].
+
+use crate::Reason;
+
+/// An error with its status code and message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages are the documentation")]
+pub enum Error {
+    #[error("Invalid JSON")]
+    InvalidJson,
+    #[error("Missing new application")]
+    MissingNewApp,
+    #[error("Missing app name")]
+    MissingAppName,
+    #[error("App name must be 30 characters or less")]
+    AppNameTooLong,
+    #[error("Invalid app name")]
+    InvalidAppName,
+    #[error("App already exists")]
+    AppExists,
+    #[error("Could not update - name is immutable")]
+    NameImmutable,
+    #[error("App not found")]
+    AppNotFound,
+
+    #[error("Missing new route")]
+    MissingNewRoute,
+    #[error("Missing route Path")]
+    MissingRoutePath,
+    #[error("Missing route AppName")]
+    MissingRouteAppName,
+    #[error("Missing route Image")]
+    MissingRouteImage,
+    #[error("Path malformed")]
+    PathMalformed,
+    #[error("Dynamic URL is not allowed")]
+    DynamicPath,
+    #[error("Invalid route path format")]
+    InvalidRoutePath,
+    #[error("Invalid route Type")]
+    InvalidRouteType,
+    #[error("Invalid route Format")]
+    InvalidRouteFormat,
+    #[error(
+        "timeout value is too large or small. 0 < timeout < max. async max: 3600 sync max: 120"
+    )]
+    InvalidTimeout,
+    #[error("idle_timeout value is too large or small. 0 < timeout < 3600")]
+    InvalidIdleTimeout,
+    #[error("memory value is invalid. 0 < memory < 8192")]
+    InvalidMemory,
+    #[error("Route already exists")]
+    RouteExists,
+    #[error("Could not update - path is immutable")]
+    PathImmutable,
+    #[error("Route not found")]
+    RouteNotFound,
+
+    #[error("Call not found")]
+    CallNotFound,
+    #[error("Call log not found")]
+    LogNotFound,
+    #[error("from_time is not an epoch time")]
+    FromTimeNotEpoch,
+    #[error("to_time is not an epoch time")]
+    ToTimeNotEpoch,
+    #[error("status is not one of delayed, queued, running, success, error, timeout, cancelled")]
+    UnknownStatus,
+    #[error("reason is not one that a call can have")]
+    UnknownReason,
+
+    #[error("Path not found")]
+    PathNotFound,
+    #[error("Invalid payload")]
+    InvalidPayload,
+    /// The declared length of a request body is over the limit.
+    #[error("Content-Length too large for this server, {actual} > max {max}")]
+    ContentLengthTooLarge { actual: u64, max: u64 },
+    /// A request body without a declared length grew over the limit.
+    #[error("request body too large for this server, max {max} bytes")]
+    BodyTooLarge { max: u64 },
+    /// The client sent its body too slowly.
+    #[error("Timed out reading the request body")]
+    BodyTimeout,
+
+    /// The call's time ran out before it began.
+    #[error("Timed out - server too busy")]
+    Busy,
+    /// The call was refused at once because something is full; the text says what.
+    #[error("{0}")]
+    NoCapacity(String),
+    #[error("Timed out")]
+    TimedOut,
+    #[error("container exit code {0}")]
+    ExitCode(i64),
+    #[error(
+        "container out of memory, you may want to raise route.memory for this route (default: 128MB)"
+    )]
+    OutOfMemory,
+    #[error("container killed")]
+    Killed,
+    #[error("container exited without a response")]
+    NoResponse,
+    /// The container disappeared while it was in use.
+    #[error("container vanished")]
+    Vanished,
+    #[error("container is unhealthy")]
+    Unhealthy,
+    /// The function's output broke its format; the text names the format and the fault.
+    #[error("invalid function response: {0}")]
+    BadOutput(String),
+    #[error("function response too large for this server, max {max} bytes")]
+    ResponseTooLarge { max: u64 },
+    /// An image could not be had. The status is the engine's for 4xx and 502 otherwise.
+    #[error("Failed to pull image '{image}': {detail}")]
+    PullFailed {
+        status: u16,
+        image: String,
+        detail: String,
+    },
+    /// The engine refused to make or start a container of the function.
+    #[error("container could not be started: {0}")]
+    StartFailed(String),
+    /// The container engine is away.
+    #[error("container engine unavailable")]
+    EngineUnavailable,
+    /// The server is about to stop.
+    #[error("server is shutting down")]
+    ShuttingDown,
+    /// The client went away; nobody reads this answer.
+    #[error("client went away")]
+    ClientGone,
+    /// A feature that this version does not have.
+    #[error("{0}")]
+    NotImplemented(&'static str),
+    #[error("internal server error")]
+    Internal,
+}
+
+impl Error {
+    /// The status code of the answer.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::InvalidJson
+            | Self::MissingNewApp
+            | Self::MissingAppName
+            | Self::AppNameTooLong
+            | Self::InvalidAppName
+            | Self::MissingNewRoute
+            | Self::MissingRoutePath
+            | Self::MissingRouteAppName
+            | Self::MissingRouteImage
+            | Self::PathMalformed
+            | Self::DynamicPath
+            | Self::InvalidRoutePath
+            | Self::InvalidRouteType
+            | Self::InvalidRouteFormat
+            | Self::InvalidTimeout
+            | Self::InvalidIdleTimeout
+            | Self::InvalidMemory
+            | Self::FromTimeNotEpoch
+            | Self::ToTimeNotEpoch
+            | Self::UnknownStatus
+            | Self::UnknownReason
+            | Self::InvalidPayload => 400,
+            Self::AppNotFound
+            | Self::RouteNotFound
+            | Self::CallNotFound
+            | Self::LogNotFound
+            | Self::PathNotFound => 404,
+            Self::BodyTimeout => 408,
+            Self::AppExists | Self::NameImmutable | Self::RouteExists | Self::PathImmutable => 409,
+            Self::ContentLengthTooLarge { .. } | Self::BodyTooLarge { .. } => 413,
+            Self::ClientGone => 499,
+            Self::Internal => 500,
+            Self::NotImplemented(_) => 501,
+            Self::ExitCode(_)
+            | Self::OutOfMemory
+            | Self::Killed
+            | Self::NoResponse
+            | Self::Vanished
+            | Self::Unhealthy
+            | Self::BadOutput(_)
+            | Self::ResponseTooLarge { .. }
+            | Self::StartFailed(_) => 502,
+            Self::PullFailed { status, .. } => *status,
+            Self::Busy | Self::NoCapacity(_) | Self::EngineUnavailable | Self::ShuttingDown => 503,
+            Self::TimedOut => 504,
+        }
+    }
+
+    /// Seconds after which a client may try again, for answers that say so.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::Busy | Self::NoCapacity(_) => Some(15),
+            Self::EngineUnavailable | Self::ShuttingDown => Some(2),
+            _ => None,
+        }
+    }
+
+    /// The reason that the record of a call gets when this error ended it.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::TimedOut => Reason::Timeout,
+            Self::Killed | Self::Vanished => Reason::Killed,
+            Self::OutOfMemory => Reason::OutOfMemory,
+            Self::ExitCode(_) | Self::NoResponse | Self::Unhealthy => Reason::BadExit,
+            Self::BadOutput(_) | Self::ResponseTooLarge { .. } => Reason::BadOutput,
+            Self::PullFailed { .. } | Self::StartFailed(_) => Reason::Image,
+            Self::Busy | Self::NoCapacity(_) => Reason::NoCapacity,
+            Self::ClientGone
+            | Self::InvalidPayload
+            | Self::BodyTimeout
+            | Self::BodyTooLarge { .. }
+            | Self::ContentLengthTooLarge { .. } => Reason::ClientRequest,
+            _ => Reason::Platform,
+        }
+    }
+}

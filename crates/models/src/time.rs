@@ -1,0 +1,115 @@
+//! Wall-clock time as the contract writes it: UTC, RFC 3339, exactly three fractional digits and `Z`.
+
+use std::fmt;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A point in time, in whole milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// The text is not an RFC 3339 date-time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an RFC 3339 date-time")]
+pub struct InvalidTime;
+
+impl Timestamp {
+    /// The time that stands for "not yet" on the wire: `0001-01-01T00:00:00.000Z`.
+    pub const ZERO: Self = Self(-62_135_596_800_000);
+
+    /// Now. The only place where Hearth reads the wall clock.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one function the ban points to"
+    )]
+    pub fn now() -> Self {
+        let since_epoch = std::time::SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// The time `ms` milliseconds after the Unix epoch.
+    #[must_use]
+    pub const fn from_millis(ms: i64) -> Self {
+        Self(ms)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    #[must_use]
+    pub const fn as_millis(self) -> i64 {
+        self.0
+    }
+
+    /// The time from `earlier` to this one, zero when the clock went backwards.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// This time moved forward.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = jiff::Timestamp::from_millisecond(self.0).map_err(|_| fmt::Error)?;
+        write!(f, "{}", time.strftime("%Y-%m-%dT%H:%M:%S%.3fZ"))
+    }
+}
+
+impl std::str::FromStr for Timestamp {
+    type Err = InvalidTime;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTime> {
+        let time: jiff::Timestamp = text.parse().map_err(|_| InvalidTime)?;
+        Ok(Self(time.as_millisecond()))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_three_fractional_digits_and_z() {
+        assert_eq!(
+            Timestamp::from_millis(1_795_287_584_890).to_string(),
+            "2026-11-21T18:59:44.890Z"
+        );
+        assert_eq!(
+            Timestamp::from_millis(1_795_287_584_000).to_string(),
+            "2026-11-21T18:59:44.000Z"
+        );
+        assert_eq!(Timestamp::ZERO.to_string(), "0001-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn zones_are_read_and_compared_as_times() {
+        let utc: Timestamp = "2026-11-21T19:29:15.194Z".parse().unwrap();
+        assert_eq!("2026-11-21T14:29:15.194-05:00".parse(), Ok(utc));
+        assert_eq!("2026-11-21T19:29:15.194000000Z".parse(), Ok(utc));
+        assert_eq!("yesterday".parse::<Timestamp>(), Err(InvalidTime));
+    }
+}
