@@ -1,0 +1,186 @@
+//! Runs containers.
+//!
+//! A [`Driver`] turns an image reference into an [`Image`] and a [`ContainerSpec`] into a [`Container`] that is
+//! created but not started. Starting it gives [`Running`]: its stdin, its output as one ordered stream of frames, a
+//! source of samples, and a future of its exit. Whoever holds a [`Container`] or its [`Running`] owns it: dropping
+//! the [`Guard`] in it removes the container, whatever happened, in a task that the driver owns and drains at
+//! [`Driver::shutdown`].
+//!
+//! [`docker`] is the real thing; [`scripted`] plays any behaviour for tests, under paused time.
+
+pub mod docker;
+mod error;
+pub mod scripted;
+mod stats;
+
+use std::fmt::{self, Debug};
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use hearth_models::Stat;
+use tokio::io::AsyncWrite;
+
+pub use error::{Cause, Chain, Error};
+
+/// An image that is present on the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Image {
+    /// The id of its content: what identifies it when its tag moves on.
+    pub id: String,
+    /// It declares a health check, so a container of it counts as started only once it is healthy.
+    pub has_healthcheck: bool,
+}
+
+/// What a container is made of.
+#[derive(Clone, Debug)]
+pub struct ContainerSpec {
+    /// What it runs.
+    pub image: Image,
+    /// Names and values of its environment.
+    pub env: Vec<(String, String)>,
+    /// Memory limit in bytes, swap included.
+    pub memory_bytes: u64,
+    /// CPU limit in thousandths of a core; none is no limit.
+    pub cpu_millis: Option<u64>,
+    /// Labels beside those that the driver sets itself, for people who look at `docker ps`.
+    pub labels: Vec<(String, String)>,
+}
+
+/// Runs containers on one engine.
+#[async_trait]
+pub trait Driver: Debug + Send + Sync + 'static {
+    /// The image that `reference` names now. Answers from a cache where it can; pulls when the engine does not have
+    /// it (at most one pull of a reference at a time, shared by all who ask).
+    async fn image(&self, reference: &str) -> Result<Image, Error>;
+
+    /// Creates a container. It exists on the engine from then on, and its [`Guard`] removes it.
+    async fn create(&self, spec: ContainerSpec) -> Result<Box<dyn Container>, Error>;
+
+    /// Whether the engine answers, within about two seconds.
+    async fn ping(&self) -> Result<(), Error>;
+
+    /// Removes what an earlier process of this server left behind; says how many containers that were.
+    async fn remove_orphans(&self) -> Result<usize, Error>;
+
+    /// Waits until every removal that was begun is done, at most `deadline`. Says how many were not.
+    async fn shutdown(&self, deadline: Duration) -> usize;
+}
+
+/// A container that is created and not started.
+#[async_trait]
+pub trait Container: Send + 'static {
+    /// Attaches to the container and starts it; waits until it is healthy when its image declares a health check.
+    /// On error the container is removed.
+    async fn start(self: Box<Self>) -> Result<Running, Error>;
+}
+
+/// A container that runs.
+#[must_use]
+pub struct Running {
+    /// What the container reads. Shutting it down is EOF for the container.
+    pub stdin: Pin<Box<dyn AsyncWrite + Send>>,
+    /// What the container writes, in the order it came; ends when the container closed both streams or is gone.
+    pub output: BoxStream<'static, Result<Frame, Error>>,
+    /// Samples of what the container uses.
+    pub stats: StatsSource,
+    /// How it ended. Resolves once, also when the container is removed or the engine goes away.
+    pub exit: BoxFuture<'static, Exit>,
+    /// Removes the container when dropped.
+    pub guard: Guard,
+}
+
+/// One piece of output, as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// From stdout: the answer.
+    Stdout(Bytes),
+    /// From stderr: the log.
+    Stderr(Bytes),
+}
+
+/// How a container ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Its process ended with this code.
+    Code(i64),
+    /// The kernel killed it for its memory.
+    OutOfMemory,
+    /// It is gone and nobody can say how it ended.
+    Vanished,
+}
+
+/// Where samples of a container come from.
+pub enum StatsSource {
+    /// They can be taken at any time, cheaply (the container's cgroup is visible).
+    Direct(Box<dyn Sampler>),
+    /// They come about once a second (the engine's own stream).
+    Stream(BoxStream<'static, Stat>),
+}
+
+/// Takes samples of one container.
+pub trait Sampler: Send + 'static {
+    /// Begins a new interval: the CPU figures of the next sample count from now. Costs a few microseconds.
+    fn mark(&mut self);
+
+    /// A sample of now, its CPU figures counted since the last mark or sample. None once the container is gone.
+    fn sample(&mut self) -> Option<Stat>;
+}
+
+/// Removes its container when dropped, whatever happened to it.
+#[must_use]
+pub struct Guard {
+    id: String,
+    on_drop: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl Guard {
+    /// A guard of the container `id` that calls `remove` when dropped. `remove` must not block: it hands the work
+    /// to a task of the driver.
+    pub fn new(id: impl Into<String>, remove: impl FnOnce() + Send + 'static) -> Self {
+        Self {
+            id: id.into(),
+            on_drop: Some(Box::new(remove)),
+        }
+    }
+
+    /// The id the engine gave its container.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(remove) = self.on_drop.take() {
+            remove();
+        }
+    }
+}
+
+impl Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Guard").field(&self.id).finish()
+    }
+}
+
+impl Debug for StatsSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Direct(_) => "Direct",
+            Self::Stream(_) => "Stream",
+        })
+    }
+}
+
+impl Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running")
+            .field("guard", &self.guard)
+            .finish_non_exhaustive()
+    }
+}

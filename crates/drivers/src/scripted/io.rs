@@ -1,0 +1,78 @@
+//! The inside of a scripted container's pipes.
+
+use bytes::Bytes;
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+
+use crate::{ContainerSpec, Error, Frame};
+
+/// The engine forwards at most this much of a write in one frame.
+const FRAME_BYTES: usize = 32 * 1024;
+
+/// What a scripted program reads and writes.
+///
+/// Writing waits while whoever holds the output does not read it, as a full pipe makes a process wait. Once nobody
+/// holds the output any more, writes go nowhere and do not wait: an engine reads on for a client that left.
+#[derive(Debug)]
+pub struct ScriptIo {
+    /// What the caller writes to the container. EOF when the caller shuts it down or is gone. Dropping it closes
+    /// stdin; keeping it without reading is a program that never reads.
+    pub stdin: DuplexStream,
+    /// What the container was made of.
+    pub spec: ContainerSpec,
+    output: Option<mpsc::Sender<Result<Frame, Error>>>,
+}
+
+impl ScriptIo {
+    pub(super) fn new(
+        stdin: DuplexStream,
+        output: mpsc::Sender<Result<Frame, Error>>,
+        spec: ContainerSpec,
+    ) -> Self {
+        Self {
+            stdin,
+            spec,
+            output: Some(output),
+        }
+    }
+
+    /// Writes to stdout.
+    pub async fn stdout(&self, bytes: impl Into<Bytes>) {
+        self.write(bytes.into(), Frame::Stdout).await;
+    }
+
+    /// Writes to stderr.
+    pub async fn stderr(&self, bytes: impl Into<Bytes>) {
+        self.write(bytes.into(), Frame::Stderr).await;
+    }
+
+    /// Closes stdout and stderr; the program goes on.
+    pub fn close_output(&mut self) {
+        self.output = None;
+    }
+
+    /// The connection to the container's input and output breaks, in both directions; the program goes on.
+    pub async fn cut(&mut self) {
+        if let Some(output) = self.output.take() {
+            output.send(Err(Error::Cut { source: None })).await.ok();
+        }
+        self.stdin = tokio::io::duplex(1).0;
+    }
+
+    /// A variable of the container's environment.
+    #[must_use]
+    pub fn env(&self, name: &str) -> Option<&str> {
+        let mut vars = self.spec.env.iter();
+        vars.find_map(|(key, value)| (key == name).then_some(value.as_str()))
+    }
+
+    async fn write(&self, mut bytes: Bytes, frame: fn(Bytes) -> Frame) {
+        let Some(output) = &self.output else { return };
+        while !bytes.is_empty() {
+            let piece = bytes.split_to(bytes.len().min(FRAME_BYTES));
+            if output.send(Ok(frame(piece))).await.is_err() {
+                return;
+            }
+        }
+    }
+}
