@@ -1,0 +1,186 @@
+//! The recorder: the hot path hands over calls as they begin and end and never waits for a disk.
+//!
+//! A call stands in memory from its first moment until the store has its end, so that whoever asks this node for it
+//! sees it at once, and at every moment in exactly one state. Ended calls wait in a bounded line; one writer takes
+//! them in groups. While the store is away the line grows up to its bound; then callers feel it. Nothing is dropped.
+
+mod backlog;
+mod list;
+mod table;
+mod writer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hearth_models::{AppId, Call, CallFilter, CallId, Error as ModelError};
+use tokio::time::timeout;
+
+use crate::{CallStore, Node, Record, Result};
+use backlog::Backlog;
+use table::{Entry, Table};
+
+pub use backlog::Counts;
+pub use writer::RecorderService;
+
+/// How a [`Recorder`] works.
+#[derive(Clone, Debug)]
+pub struct RecorderSettings {
+    /// Who writes.
+    pub node: Node,
+    /// Ended calls that may wait for the store before [`Recorder::finish`] makes its caller wait.
+    pub max_records: u64,
+    /// Memory that they may hold before that.
+    pub max_bytes: u64,
+    /// How long [`Recorder::finish`] makes its caller wait at most.
+    pub patience: Duration,
+    /// Calls in one group at most.
+    pub group_records: usize,
+    /// Bytes in one group at most, unless a single call has more. Below the packet limits of the databases.
+    pub group_bytes: u64,
+    /// Shortest time between two groups. A call that ends when there was none for this long is written at once.
+    pub linger: Duration,
+    /// Longest try to write a group.
+    pub attempt: Duration,
+    /// Longest wait between two tries.
+    pub longest_backoff: Duration,
+    /// Age at which a running call is written, so that it survives a crash of this node.
+    pub long_call: Duration,
+    /// Time to write the rest when the server stops.
+    pub drain: Duration,
+}
+
+impl RecorderSettings {
+    /// The defaults, for `node`.
+    #[must_use]
+    pub const fn new(node: Node) -> Self {
+        Self {
+            node,
+            max_records: 50_000,
+            max_bytes: 128 << 20,
+            patience: Duration::from_secs(5),
+            group_records: 2_000,
+            group_bytes: 4 << 20,
+            linger: Duration::from_millis(5),
+            attempt: Duration::from_secs(30),
+            longest_backoff: Duration::from_secs(2),
+            long_call: Duration::from_secs(1),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What the handles and the writer share.
+#[derive(Debug)]
+struct Shared {
+    store: Arc<dyn CallStore>,
+    settings: RecorderSettings,
+    table: Table,
+    backlog: Backlog,
+}
+
+/// Takes calls and shows them. Cheap to clone; [`RecorderService::run`] does the writing.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    shared: Arc<Shared>,
+}
+
+impl Recorder {
+    /// A recorder over `store`, and the service that must run for anything to be written.
+    #[must_use]
+    pub fn new(store: Arc<dyn CallStore>, settings: RecorderSettings) -> (Self, RecorderService) {
+        let shared = Arc::new(Shared {
+            store,
+            table: Table::default(),
+            backlog: Backlog::new(&settings),
+            settings,
+        });
+        let recorder = Self {
+            shared: Arc::clone(&shared),
+        };
+        (recorder, RecorderService::new(shared))
+    }
+
+    /// A call was accepted: from now on it can be read.
+    pub fn begin(&self, call: &Call) {
+        self.shared.table.put_live(Arc::new(call.clone()));
+    }
+
+    /// A call that had begun changed without ending: it runs now, or waits again. What has ended stays as it ended.
+    pub fn update(&self, call: &Call) {
+        self.shared.table.put_live(Arc::new(call.clone()));
+    }
+
+    /// A call ended. The record is taken over before this returns and can be read at once; it cannot be lost by the
+    /// caller any more. For callers that cannot wait; [`finish`](Self::finish) lets them feel a slow store.
+    pub fn accept(&self, record: Record) {
+        let record = Arc::new(record);
+        self.shared.table.put_ended(Arc::clone(&record));
+        self.shared.backlog.push(record);
+    }
+
+    /// A call ended. Takes over the record like [`accept`](Self::accept) before it first waits, so dropping the future
+    /// loses nothing; then, while more waits for the store than may, it holds its caller back for a while.
+    pub async fn finish(&self, record: Record) {
+        self.accept(record);
+        if !self.has_room() {
+            let full = timeout(self.shared.settings.patience, self.shared.backlog.room()).await;
+            if full.is_err() {
+                tracing::debug!("the recorder is still over its bound");
+            }
+        }
+    }
+
+    /// Whether less waits for the store than may. New calls had better be refused while it is not so.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.shared.backlog.has_room()
+    }
+
+    /// One call, whether it runs, just ended or was stored long ago.
+    ///
+    /// # Errors
+    /// As [`CallStore::call`].
+    pub async fn call(&self, app_id: AppId, id: CallId) -> Result<Call> {
+        match self.shared.table.get(app_id, id) {
+            Some(entry) => Ok(entry.call().clone()),
+            None => self.shared.store.call(app_id, id).await,
+        }
+    }
+
+    /// The log of a call that has ended.
+    ///
+    /// # Errors
+    /// As [`LogStore::log`](crate::LogStore::log).
+    pub async fn log(&self, app_id: AppId, id: CallId) -> Result<Bytes> {
+        match self.shared.table.get(app_id, id) {
+            Some(Entry::Live { .. }) => Err(ModelError::LogNotFound.into()),
+            Some(Entry::Ended(record)) if record.log.is_some() => {
+                Ok(record.log.clone().unwrap_or_default())
+            }
+            _ => self.shared.store.log(app_id, id).await,
+        }
+    }
+
+    /// A page of an app's calls, newest first, those included that the store does not have yet.
+    ///
+    /// # Errors
+    /// As [`CallStore::calls`].
+    pub async fn calls(&self, app_id: AppId, filter: &CallFilter) -> Result<Vec<Call>> {
+        // The table first: a call that leaves it while the store is asked is then seen in both, never in neither.
+        let here = self.shared.table.of_app(app_id);
+        list::merged(&*self.shared.store, app_id, filter, here).await
+    }
+
+    /// What became of the calls so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shared.backlog.counts()
+    }
+
+    /// Calls that have begun and not ended.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.shared.table.live()
+    }
+}

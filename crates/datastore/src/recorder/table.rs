@@ -1,0 +1,150 @@
+//! The calls that the store does not show yet: those that run, and those that ended a moment ago.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hearth_models::{AppId, Call, CallId, Status};
+use tokio::time::Instant;
+
+use crate::Record;
+
+/// Enough that callers on a few dozen threads rarely meet.
+const SHARDS: usize = 16;
+
+/// A call as this node knows it.
+#[derive(Clone, Debug)]
+pub(super) enum Entry {
+    /// Not ended.
+    Live {
+        call: Arc<Call>,
+        since: Instant,
+        /// The status that the store has been told.
+        written: Option<Status>,
+    },
+    /// Ended and on its way to the store.
+    Ended(Arc<Record>),
+}
+
+impl Entry {
+    pub(super) fn call(&self) -> &Call {
+        match self {
+            Self::Live { call, .. } => call,
+            Self::Ended(record) => &record.call,
+        }
+    }
+}
+
+type Shard = HashMap<CallId, Entry>;
+
+/// Entries by call id. Locks are held for a few lines and never two at a time.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    shards: [Mutex<Shard>; SHARDS],
+    spread: RandomState,
+}
+
+impl Table {
+    /// A call was accepted or changed. What has ended stays as it ended.
+    pub(super) fn put_live(&self, call: Arc<Call>) {
+        let mut shard = self.shard(call.id);
+        match shard.get_mut(&call.id) {
+            None => {
+                let entry = Entry::Live {
+                    since: Instant::now(),
+                    written: None,
+                    call,
+                };
+                shard.insert(entry.call().id, entry);
+            }
+            Some(Entry::Live { call: stands, .. }) => *stands = call,
+            Some(Entry::Ended(_)) => {}
+        }
+    }
+
+    pub(super) fn put_ended(&self, record: Arc<Record>) {
+        let id = record.call.id;
+        self.shard(id).insert(id, Entry::Ended(record));
+    }
+
+    /// The store has `record` (or never will), so it need not be shown from here any more.
+    pub(super) fn remove_ended(&self, record: &Arc<Record>) {
+        let mut shard = self.shard(record.call.id);
+        if let Some(Entry::Ended(stands)) = shard.get(&record.call.id)
+            && Arc::ptr_eq(stands, record)
+        {
+            shard.remove(&record.call.id);
+        }
+    }
+
+    pub(super) fn get(&self, app_id: AppId, id: CallId) -> Option<Entry> {
+        let shard = self.shard(id);
+        shard
+            .get(&id)
+            .filter(|entry| entry.call().app_id == app_id)
+            .cloned()
+    }
+
+    /// All entries of an app, in no order.
+    pub(super) fn of_app(&self, app_id: AppId) -> HashMap<CallId, Entry> {
+        self.select(|entry| entry.call().app_id == app_id)
+    }
+
+    /// Live calls older than `age` whose present status the store does not know.
+    pub(super) fn untold(&self, age: Duration) -> Vec<Arc<Call>> {
+        let now = Instant::now();
+        let due = self.select(|entry| match entry {
+            Entry::Live {
+                call,
+                since,
+                written,
+            } => now.duration_since(*since) >= age && *written != Some(call.status()),
+            Entry::Ended(_) => false,
+        });
+        due.into_values()
+            .filter_map(|entry| match entry {
+                Entry::Live { call, .. } => Some(call),
+                Entry::Ended(_) => None,
+            })
+            .collect()
+    }
+
+    /// The store was told that `call` has the status it has in the argument.
+    pub(super) fn mark_told(&self, call: &Call) {
+        if let Some(Entry::Live { written, .. }) = self.shard(call.id).get_mut(&call.id) {
+            *written = Some(call.status());
+        }
+    }
+
+    pub(super) fn live(&self) -> usize {
+        let count = |shard: &Mutex<Shard>| {
+            lock(shard)
+                .values()
+                .filter(|entry| matches!(entry, Entry::Live { .. }))
+                .count()
+        };
+        self.shards.iter().map(count).sum()
+    }
+
+    fn select(&self, wanted: impl Fn(&Entry) -> bool) -> HashMap<CallId, Entry> {
+        let mut found = HashMap::new();
+        for shard in &self.shards {
+            let shard = lock(shard);
+            let matching = shard.iter().filter(|(_, entry)| wanted(entry));
+            found.extend(matching.map(|(id, entry)| (*id, entry.clone())));
+        }
+        found
+    }
+
+    fn shard(&self, id: CallId) -> MutexGuard<'_, Shard> {
+        let hash = self.spread.hash_one(id);
+        // The remainder is less than SHARDS on every platform.
+        lock(&self.shards[(hash % SHARDS as u64) as usize])
+    }
+}
+
+/// A panic elsewhere leaves a map of whole entries behind, so a poisoned lock is as good as any.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}

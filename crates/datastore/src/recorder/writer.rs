@@ -1,0 +1,171 @@
+//! The one writer: groups, retries, and the search for a row that the store refuses.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{Counts, Shared};
+use crate::backoff::Backoff;
+use crate::{Error, Record, Recorded, Result};
+
+/// Writes what a [`Recorder`](crate::Recorder) takes.
+#[derive(Debug)]
+pub struct RecorderService {
+    shared: Arc<Shared>,
+}
+
+impl RecorderService {
+    pub(super) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Writes until `cancel`, then the rest, within the drain time of the settings. Whoever cancels this makes sure
+    /// that the calls have ended before. Returns the final account: what is `pending` in it is not in the store.
+    pub async fn run(self, cancel: CancellationToken) -> Counts {
+        let shared = &*self.shared;
+        let mut work = Box::pin(shared.write_groups());
+        let snapshots = shared.write_long_calls();
+        tokio::select! {
+            () = &mut work => {}
+            () = snapshots => {}
+            () = cancel.cancelled() => {}
+        }
+        shared.backlog.close();
+        if timeout(shared.settings.drain, work).await.is_err() {
+            let lost = shared.backlog.counts().pending;
+            tracing::error!(lost, "the store did not take the last records in time");
+        }
+        shared.backlog.counts()
+    }
+}
+
+impl Shared {
+    /// Ends when the backlog is closed and empty.
+    async fn write_groups(&self) {
+        let settings = &self.settings;
+        let mut next = Instant::now();
+        while self.backlog.work().await {
+            if self.backlog.queued() < settings.group_records {
+                sleep_until(next).await;
+            }
+            next = Instant::now() + settings.linger;
+            let group = self
+                .backlog
+                .take(settings.group_records, settings.group_bytes);
+            self.write(group).await;
+        }
+    }
+
+    /// Stores a group; where the store refuses, halves it until the refused row stands alone.
+    async fn write(&self, group: Vec<Arc<Record>>) {
+        let mut parts = vec![group];
+        while let Some(mut part) = parts.pop() {
+            match self.persist(&part).await {
+                Ok(recorded) => {
+                    self.show_from_store(&part);
+                    self.backlog.settle(&part, recorded);
+                }
+                Err(_) if part.len() > 1 => {
+                    parts.push(part.split_off(part.len() / 2));
+                    parts.push(part);
+                }
+                Err(error) => {
+                    for record in &part {
+                        let call = &record.call;
+                        tracing::error!(call.id = %call.id, app.id = %call.app_id, error = chain(&error), "the store refused a record");
+                    }
+                    self.show_from_store(&part);
+                    self.backlog.refuse(&part);
+                }
+            }
+        }
+    }
+
+    fn show_from_store(&self, group: &[Arc<Record>]) {
+        for record in group {
+            self.table.remove_ended(record);
+        }
+    }
+
+    /// Tries until the store has the group or refuses it.
+    async fn persist(&self, group: &[Arc<Record>]) -> Result<Recorded> {
+        let mut waits = Backoff::new(Duration::from_millis(50), self.settings.longest_backoff);
+        loop {
+            let error = match self.attempt(group).await {
+                Ok(recorded) => return Ok(recorded),
+                Err(error @ Error::Refused(_)) => return Err(error),
+                Err(error) => error,
+            };
+            self.backlog.count(|counts| counts.retries += 1);
+            let wait = waits.next().unwrap_or(self.settings.longest_backoff);
+            tracing::warn!(
+                records = group.len(),
+                retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                error = chain(&error),
+                "calls could not be stored yet"
+            );
+            sleep(wait).await;
+        }
+    }
+
+    async fn attempt(&self, group: &[Arc<Record>]) -> Result<Recorded> {
+        let record = self.store.record(self.settings.node, group);
+        match timeout(self.settings.attempt, record).await {
+            Ok(result) => result,
+            Err(late) => Err(Error::Unavailable(late.into())),
+        }
+    }
+
+    /// Tells the store about calls that take long. Never ends.
+    fn write_long_calls(&self) -> impl Future<Output = ()> {
+        let mut ticks = interval(self.settings.long_call / 4);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        async move {
+            loop {
+                ticks.tick().await;
+                let due = self.table.untold(self.settings.long_call);
+                for calls in due.chunks(self.settings.group_records) {
+                    self.write_snapshots(calls).await;
+                }
+            }
+        }
+    }
+
+    /// One try: what fails is due again at the next tick.
+    async fn write_snapshots(&self, calls: &[Arc<hearth_models::Call>]) {
+        let snapshot = |call: &Arc<hearth_models::Call>| {
+            Arc::new(Record {
+                call: hearth_models::Call::clone(call),
+                log: None,
+            })
+        };
+        let records: Vec<Arc<Record>> = calls.iter().map(snapshot).collect();
+        match self.attempt(&records).await {
+            Ok(_) => {
+                for call in calls {
+                    self.table.mark_told(call);
+                }
+                self.backlog
+                    .count(|counts| counts.snapshots += calls.len() as u64);
+            }
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "long calls could not be stored yet");
+            }
+        }
+    }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
