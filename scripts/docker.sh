@@ -52,8 +52,9 @@ main() {
 
 refuse_what_only_the_user_can_do() {
     if [[ -n ${DOCKER_HOST:-} ]]; then
-        give_up "DOCKER_HOST is set to $DOCKER_HOST, but no engine answers there:" \
-            "  $(have docker && engine_version || echo 'the docker command is not installed')" \
+        have docker || give_up "DOCKER_HOST is set, but the docker command is not installed."
+        give_up "DOCKER_HOST is set, but no engine answers there:" \
+            "  $(engine_version | sed '/^$/d')" \
             "Start that engine, or unset DOCKER_HOST to use one on this machine."
     fi
     [[ $(uname -s) == Linux ]] || give_up \
