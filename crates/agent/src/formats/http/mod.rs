@@ -1,0 +1,12 @@
+//! `http`: HTTP/1.1 over stdin and stdout.
+
+mod answer;
+mod chunked;
+mod head;
+mod request;
+
+pub(super) use answer::Answer;
+pub(crate) use request::{BodyFraming, LAST_CHUNK, chunk_prefix, request_head};
+
+/// Follows the data of every chunk.
+pub(crate) const CHUNK_SUFFIX: &[u8] = b"\r\n";

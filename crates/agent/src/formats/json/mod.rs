@@ -1,0 +1,9 @@
+//! `json`: one object per request on stdin, one per answer on stdout.
+
+mod answer;
+mod object;
+mod request;
+mod scan;
+
+pub(super) use answer::Answer;
+pub(crate) use request::request;
