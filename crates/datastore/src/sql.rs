@@ -1,0 +1,297 @@
+//! The store in a SQL database: one implementation for all of them, through sqlx's `Any` driver.
+//!
+//! `Any` was chosen over three copies of the statements (or one generic over the database, which spreads its bounds
+//! everywhere): the columns are plain (see `dialect`), what differs fits in one small file, and which database it is
+//! can be decided at run time. What it costs is that the types of columns are checked by tests instead of the compiler,
+//! and one more copy of each parameter.
+//!
+//! SQLite has one connection that writes and a few that read, so that writers queue here, in order and without
+//! busy-waiting, and readers never wait for them.
+
+mod apps;
+mod calls;
+mod dialect;
+mod drift;
+mod functions;
+mod logs;
+mod open;
+mod record;
+mod routes;
+mod row;
+mod stats;
+mod url;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use hearth_models::{
+    App, AppId, AppPatch, Call, CallFilter, CallId, Error as ModelError, FnId, Function, Page,
+    Route, RoutePatch, Trigger, TriggerId,
+};
+use serde::Serialize;
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::SqliteError;
+use sqlx::{Any, AnyPool, Transaction};
+use tokio::time::timeout;
+
+use crate::{
+    CallStore, Datastore, Error, LogEntry, LogStore, Node, Record, Recorded, RemovedRoute,
+    Resolved, Result, RouteChange,
+};
+use dialect::Dialect;
+
+pub use open::open;
+
+/// The longest that one operation may take, waiting for a connection included.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The same for a group of records, which may be large.
+const GROUP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A store in a SQL database.
+#[derive(Debug)]
+struct SqlStore {
+    dialect: Dialect,
+    read: AnyPool,
+    write: AnyPool,
+    /// At most what `call_drift` holds, so that it need not be asked for every group.
+    drift_ms: AtomicI64,
+}
+
+impl SqlStore {
+    async fn read(&self) -> Result<PoolConnection<Any>> {
+        Ok(self.read.acquire().await?)
+    }
+
+    /// A transaction that will write. Dropped without a commit, it changes nothing.
+    async fn begin(&self) -> Result<Transaction<'static, Any>> {
+        Ok(self.write.begin_with(self.dialect.begin()).await?)
+    }
+
+    async fn do_insert_app(&self, app: &App) -> Result<()> {
+        let mut tx = self.begin().await?;
+        apps::insert(&mut tx, self.dialect, app).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn do_update_app(&self, name: &str, patch: AppPatch) -> Result<App> {
+        let mut tx = self.begin().await?;
+        let app = apps::lock(&mut tx, self.dialect, name).await?;
+        let mut app = app.ok_or(ModelError::AppNotFound)?;
+        patch.apply(&mut app);
+        apps::update(&mut tx, self.dialect, &app).await?;
+        tx.commit().await?;
+        Ok(app)
+    }
+
+    async fn do_remove_app(&self, name: &str) -> Result<App> {
+        let mut tx = self.begin().await?;
+        let app = apps::lock(&mut tx, self.dialect, name).await?;
+        let app = app.ok_or(ModelError::AppNotFound)?;
+        apps::delete(&mut tx, self.dialect, app.id).await?;
+        logs::note_deletion(&mut tx, self.dialect, app.id).await?;
+        tx.commit().await?;
+        Ok(app)
+    }
+}
+
+#[async_trait]
+impl LogStore for SqlStore {
+    async fn put_logs(&self, logs: &[LogEntry]) -> Result<()> {
+        within(GROUP_DEADLINE, self.do_put_logs(logs)).await
+    }
+
+    async fn log(&self, app_id: AppId, call_id: CallId) -> Result<Bytes> {
+        within(DEADLINE, self.do_log(app_id, call_id)).await
+    }
+
+    async fn remove_logs(&self, app_id: AppId, at_most: usize) -> Result<usize> {
+        within(GROUP_DEADLINE, self.do_remove_logs(app_id, at_most)).await
+    }
+}
+
+#[async_trait]
+impl CallStore for SqlStore {
+    async fn record(&self, node: Node, records: &[Arc<Record>]) -> Result<Recorded> {
+        within(GROUP_DEADLINE, self.do_record(node, records)).await
+    }
+
+    async fn call(&self, app_id: AppId, call_id: CallId) -> Result<Call> {
+        within(DEADLINE, self.do_call(app_id, call_id)).await
+    }
+
+    async fn calls(&self, app_id: AppId, filter: &CallFilter) -> Result<Vec<Call>> {
+        within(DEADLINE, self.do_calls(app_id, filter)).await
+    }
+
+    async fn interrupt(&self, node: Node) -> Result<u64> {
+        within(GROUP_DEADLINE, self.do_interrupt(node)).await
+    }
+}
+
+#[async_trait]
+impl Datastore for SqlStore {
+    async fn insert_app(&self, app: &App) -> Result<()> {
+        within(DEADLINE, self.do_insert_app(app)).await
+    }
+
+    async fn app(&self, name: &str) -> Result<App> {
+        within(DEADLINE, async {
+            let app = apps::by_name(&mut *self.read().await?, self.dialect, name).await?;
+            Ok(app.ok_or(ModelError::AppNotFound)?)
+        })
+        .await
+    }
+
+    async fn app_by_id(&self, id: AppId) -> Result<Option<App>> {
+        within(DEADLINE, async {
+            apps::by_id(&mut *self.read().await?, self.dialect, id).await
+        })
+        .await
+    }
+
+    async fn update_app(&self, name: &str, patch: AppPatch) -> Result<App> {
+        within(DEADLINE, self.do_update_app(name, patch)).await
+    }
+
+    async fn remove_app(&self, name: &str) -> Result<App> {
+        within(DEADLINE, self.do_remove_app(name)).await
+    }
+
+    async fn apps(&self, page: &Page) -> Result<Vec<App>> {
+        within(DEADLINE, async {
+            apps::page(&mut *self.read().await?, self.dialect, page).await
+        })
+        .await
+    }
+
+    async fn insert_route(&self, app_name: &str, route: Route) -> Result<RouteChange> {
+        within(DEADLINE, self.do_insert_route(app_name, route)).await
+    }
+
+    async fn upsert_route(
+        &self,
+        app_name: &str,
+        path: &str,
+        patch: RoutePatch,
+    ) -> Result<RouteChange> {
+        within(DEADLINE, self.do_upsert_route(app_name, path, patch)).await
+    }
+
+    async fn update_route(
+        &self,
+        app_name: &str,
+        path: &str,
+        patch: RoutePatch,
+    ) -> Result<RouteChange> {
+        within(DEADLINE, self.do_update_route(app_name, path, patch)).await
+    }
+
+    async fn remove_route(&self, app_name: &str, path: &str) -> Result<RemovedRoute> {
+        within(DEADLINE, self.do_remove_route(app_name, path)).await
+    }
+
+    async fn route(&self, app_name: &str, path: &str) -> Result<Route> {
+        within(DEADLINE, self.do_route(app_name, path)).await
+    }
+
+    async fn routes(&self, app_name: &str, image: Option<&str>, page: &Page) -> Result<Vec<Route>> {
+        within(DEADLINE, self.do_routes(app_name, image, page)).await
+    }
+
+    async fn resolve(&self, app_name: &str, path: &str) -> Result<Arc<Resolved>> {
+        let found = within(DEADLINE, self.do_resolve(app_name, path)).await?;
+        found.into_result()
+    }
+
+    async fn function(&self, id: FnId) -> Result<Option<Function>> {
+        within(DEADLINE, async {
+            functions::function(&mut *self.read().await?, self.dialect, id).await
+        })
+        .await
+    }
+
+    async fn trigger(&self, id: TriggerId) -> Result<Option<Trigger>> {
+        within(DEADLINE, async {
+            functions::trigger(&mut *self.read().await?, self.dialect, id).await
+        })
+        .await
+    }
+
+    async fn purge(&self) -> Result<bool> {
+        within(GROUP_DEADLINE, self.do_purge()).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        within(DEADLINE, async {
+            let query = sqlx::query(self.dialect.sql("SELECT 1"));
+            query.execute(&mut *self.read().await?).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn close(&self) {
+        for pool in [&self.read, &self.write] {
+            if timeout(DEADLINE, pool.close()).await.is_err() {
+                tracing::warn!("a connection to the datastore did not close in time");
+            }
+        }
+    }
+}
+
+/// Every operation has an end, also when the database hangs.
+async fn within<T>(limit: Duration, operation: impl Future<Output = Result<T>>) -> Result<T> {
+    match timeout(limit, operation).await {
+        Ok(result) => result,
+        Err(late) => Err(Error::Unavailable(late.into())),
+    }
+}
+
+/// A value for a column or parameter that holds JSON.
+fn json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::Refused(error.into()))
+}
+
+/// Whether a statement failed because a value that must be unique was there already.
+fn unique(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(cause) if cause.is_unique_violation())
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        use sqlx::Error as E;
+        match &error {
+            E::Database(cause) => match cause.try_downcast_ref::<SqliteError>() {
+                Some(_) => sqlite_error(error),
+                None => Self::Database(error.into()),
+            },
+            E::Io(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::BeginFailed => {
+                Self::Unavailable(error.into())
+            }
+            E::ColumnDecode { .. } | E::Decode(_) | E::AnyDriverError(_) => {
+                Self::corrupt("a row", error)
+            }
+            _ => Self::Database(error.into()),
+        }
+    }
+}
+
+/// Sorts the result codes of SQLite by what helps: waiting, nothing, or a person.
+fn sqlite_error(error: sqlx::Error) -> Error {
+    /// BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN.
+    const AWAY: [i32; 8] = [5, 6, 7, 8, 9, 10, 13, 14];
+    /// TOOBIG, CONSTRAINT, MISMATCH.
+    const REFUSED: [i32; 3] = [18, 19, 20];
+    let code = error.as_database_error().and_then(|cause| cause.code());
+    let code: Option<i32> = code.and_then(|code| code.parse().ok());
+    // The low byte is the kind, the rest its detail.
+    match code.map(|code| code & 0xff) {
+        Some(kind) if AWAY.contains(&kind) => Error::Unavailable(error.into()),
+        Some(kind) if REFUSED.contains(&kind) => Error::Refused(error.into()),
+        _ => Error::Database(error.into()),
+    }
+}

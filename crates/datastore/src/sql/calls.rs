@@ -1,0 +1,180 @@
+//! The table of calls: reading, listing, and closing what a dead instance left open. Writing is in `record`.
+
+use std::fmt::Write as _;
+
+use hearth_models::{
+    AppId, Call, CallFilter, CallId, CallType, Error as ModelError, FnId, Reason, Status,
+    StoredState, Timestamp,
+};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::{Any, Arguments, Encode, Type};
+
+use super::SqlStore;
+use super::drift;
+use super::row::Reader;
+use super::stats;
+use crate::{Error, Node, Result};
+
+/// The columns that [`read`] reads.
+macro_rules! call_columns {
+    () => {
+        "id, app_id, fn_id, trigger_id, path, type, status, reason, error, attempts, created_at, started_at, \
+         completed_at, stats"
+    };
+}
+
+impl SqlStore {
+    pub(super) async fn do_call(&self, app_id: AppId, call_id: CallId) -> Result<Call> {
+        let sql = self.dialect.sql(concat!(
+            "SELECT ",
+            call_columns!(),
+            " FROM calls WHERE app_id = $1 AND id = $2"
+        ));
+        let mut on = self.read().await?;
+        let row = sqlx::query(sql)
+            .bind(app_id.to_string())
+            .bind(call_id.to_string())
+            .fetch_optional(&mut *on)
+            .await?;
+        row.as_ref()
+            .map_or_else(|| Err(ModelError::CallNotFound.into()), read)
+    }
+
+    pub(super) async fn do_calls(&self, app_id: AppId, filter: &CallFilter) -> Result<Vec<Call>> {
+        let mut on = self.read().await?;
+        let drift = if filter.from_time.is_some() || filter.to_time.is_some() {
+            drift::read(&mut on, self.dialect).await?
+        } else {
+            0
+        };
+        let (text, arguments) = list(app_id, filter, drift)?;
+        let rows = sqlx::query_with(self.dialect.built(text), arguments)
+            .fetch_all(&mut *on)
+            .await?;
+        rows.iter().map(read).collect()
+    }
+
+    pub(super) async fn do_interrupt(&self, node: Node) -> Result<u64> {
+        let sql = self.dialect.sql(
+            "UPDATE calls SET status = $1, reason = $2, error = $3, completed_at = $4 \
+             WHERE server_id = $5 AND instance_id <> $6 AND type = $7 AND completed_at IS NULL",
+        );
+        let mut tx = self.begin().await?;
+        let done = sqlx::query(sql)
+            .bind(Status::Error.as_str())
+            .bind(Reason::Platform.as_str())
+            .bind("the server stopped before the call had ended")
+            .bind(Timestamp::now().as_millis())
+            .bind(node.server_id.to_string())
+            .bind(node.instance_id.to_string())
+            .bind(CallType::Sync.as_str())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
+    }
+}
+
+fn read(row: &AnyRow) -> Result<Call> {
+    let mut row = Reader::new(row);
+    let id: CallId = row.parsed()?;
+    let app_id: AppId = row.parsed()?;
+    let fn_id: FnId = row.parsed()?;
+    let trigger_id = row.parsed_or_null()?;
+    let path = row.get()?;
+    let call_type: CallType = row.parsed()?;
+    let mut state = StoredState {
+        status: row.parsed()?,
+        reason: row.parsed_or_null()?,
+        error: row.get()?,
+        started_at: None,
+        completed_at: None,
+    };
+    let attempts = row.number()?;
+    let created_at = row.time()?;
+    state.started_at = row.time_or_null()?;
+    state.completed_at = row.time_or_null()?;
+    let stats = match row.get::<Option<&str>>()? {
+        Some(text) => stats::decode(text)
+            .map_err(|error| Error::corrupt(format!("stats of call {id}"), error))?,
+        None => Vec::new(),
+    };
+    let mut call = Call::accept(app_id, fn_id, call_type).restore(state);
+    call.id = id;
+    call.trigger_id = trigger_id;
+    call.path = path;
+    call.attempts = attempts;
+    call.created_at = created_at;
+    call.stats = stats;
+    Ok(call)
+}
+
+/// The statement that lists the calls of an app, and its arguments. Every combination of filters has its own text, so
+/// that the database plans it with the index that fits.
+pub(super) fn list(
+    app_id: AppId,
+    filter: &CallFilter,
+    drift: i64,
+) -> Result<(String, AnyArguments)> {
+    let mut list = Conditions::new(concat!(
+        "SELECT ",
+        call_columns!(),
+        " FROM calls WHERE app_id = "
+    ));
+    list.bind(app_id.to_string())?;
+    if let Some(path) = filter.path.as_deref() {
+        list.and("path = ", path)?;
+    }
+    if let Some(status) = filter.status {
+        list.and("status = ", status.as_str())?;
+        // The index leaves successes out, and is used only where the statement does too.
+        if status != Status::Success {
+            list.text.push_str(" AND status <> 'success'");
+        }
+    }
+    if let Some(reason) = filter.reason {
+        list.and("reason = ", reason.as_str())?;
+    }
+    if let Some(cursor) = filter.cursor.as_deref() {
+        list.and("id < ", cursor)?;
+    }
+    if let Some(from) = filter.from_time.map(Timestamp::as_millis) {
+        list.and("created_at > ", from)?;
+        list.and("id >= ", drift::first_id(from.saturating_sub(drift)))?;
+    }
+    if let Some(to) = filter.to_time.map(Timestamp::as_millis) {
+        list.and("created_at < ", to)?;
+        list.and("id <= ", drift::last_id(to.saturating_add(drift)))?;
+    }
+    list.text.push_str(" ORDER BY id DESC LIMIT ");
+    list.bind(filter.per_page.get() as i64)?;
+    Ok((list.text, list.arguments))
+}
+
+/// A statement that grows by conditions. Values become parameters, never text.
+struct Conditions {
+    text: String,
+    arguments: AnyArguments,
+}
+
+impl Conditions {
+    fn new(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            arguments: AnyArguments::default(),
+        }
+    }
+
+    fn and<'q, T: Encode<'q, Any> + Type<Any>>(&mut self, left: &str, value: T) -> Result<()> {
+        self.text.push_str(" AND ");
+        self.text.push_str(left);
+        self.bind(value)
+    }
+
+    fn bind<'q, T: Encode<'q, Any> + Type<Any>>(&mut self, value: T) -> Result<()> {
+        self.arguments.add(value).map_err(Error::Refused)?;
+        // Writing to a String cannot fail.
+        let _ = write!(self.text, "${}", self.arguments.len());
+        Ok(())
+    }
+}

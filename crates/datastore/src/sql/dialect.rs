@@ -1,0 +1,100 @@
+//! Where the databases differ. Everything else in this module is said once, in SQL that all of them understand.
+//!
+//! Rules for that SQL: columns hold only BIGINT, SMALLINT, TEXT and BLOB; parameters are `$1`, `$2`, ... in the order
+//! in which they stand, each used once, so that a database that knows only `?` can be served by replacing them; no
+//! RETURNING; comparison of text is bytewise by the schema, never by the query.
+
+use sqlx::migrate::Migrator;
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+/// A kind of database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+}
+
+static SQLITE: Migrator = sqlx::migrate!("../../migrations/sqlite");
+
+impl Dialect {
+    pub(super) fn migrations(self) -> &'static Migrator {
+        match self {
+            Self::Sqlite => &SQLITE,
+        }
+    }
+
+    /// Begins a transaction that will write.
+    pub(super) const fn begin(self) -> &'static str {
+        match self {
+            // Takes the write lock now: a transaction that read first and then cannot write would have to be repeated.
+            Self::Sqlite => "BEGIN IMMEDIATE",
+        }
+    }
+
+    /// A fixed statement.
+    pub(super) fn sql(self, text: &'static str) -> SqlStr {
+        match self {
+            Self::Sqlite => text.into_sql_str(),
+        }
+    }
+
+    /// A statement put together from fixed pieces and placeholders. No value is ever part of `text`.
+    pub(super) fn built(self, text: String) -> SqlStr {
+        match self {
+            Self::Sqlite => AssertSqlSafe(text).into_sql_str(),
+        }
+    }
+
+    /// A fixed SELECT whose rows must not change before the transaction ends.
+    pub(super) fn locking(self, text: &'static str) -> SqlStr {
+        match self {
+            // There is one writer, and BEGIN IMMEDIATE made it this one.
+            Self::Sqlite => text.into_sql_str(),
+        }
+    }
+
+    /// Which of the ids in `$1`, a JSON array of texts, are apps. They stay apps until the transaction ends.
+    pub(super) fn existing_apps(self) -> SqlStr {
+        match self {
+            Self::Sqlite => {
+                "SELECT a.id FROM apps a JOIN json_each($1) j ON a.id = j.value".into_sql_str()
+            }
+        }
+    }
+
+    /// Inserts the calls in `$3`, a JSON array of arrays in the order of the columns, as written by server `$1`, instance
+    /// `$2`. A call that is there is replaced unless it has ended.
+    pub(super) fn upsert_calls(self) -> SqlStr {
+        match self {
+            Self::Sqlite => "\
+                INSERT INTO calls (server_id, instance_id, app_id, id, fn_id, trigger_id, path, type, status, \
+                    reason, error, attempts, created_at, started_at, completed_at, stats) \
+                SELECT $1, $2, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
+                    value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, \
+                    value ->> 13 \
+                FROM json_each($3) WHERE true \
+                ON CONFLICT (app_id, id) DO UPDATE SET \
+                    server_id = excluded.server_id, instance_id = excluded.instance_id, status = excluded.status, \
+                    reason = excluded.reason, error = excluded.error, attempts = excluded.attempts, \
+                    started_at = excluded.started_at, completed_at = excluded.completed_at, stats = excluded.stats \
+                WHERE calls.completed_at IS NULL"
+                .into_sql_str(),
+        }
+    }
+
+    /// Inserts the logs that lie end to end in the bytes `$1`, as the JSON array of `[app id, call id, offset from 1,
+    /// length]` in `$2` says. A log that is there stays.
+    ///
+    /// JSON cannot carry bytes, a row of parameters per log would make the statement's text depend on the group's
+    /// size, and hexadecimal doubles what is sent: so all bytes travel as one parameter and are cut up in place.
+    pub(super) fn insert_logs(self) -> SqlStr {
+        match self {
+            // Of an empty parameter SQLite cuts NULL rather than nothing.
+            Self::Sqlite => "\
+                INSERT INTO logs (data, app_id, call_id) \
+                SELECT coalesce(substr($1, value ->> 2, value ->> 3), x''), value ->> 0, value ->> 1 \
+                FROM json_each($2) WHERE true \
+                ON CONFLICT (app_id, call_id) DO NOTHING"
+                .into_sql_str(),
+        }
+    }
+}

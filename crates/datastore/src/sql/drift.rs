@@ -1,0 +1,83 @@
+//! From spans of time to spans of call ids.
+//!
+//! Calls are listed by id, newest first, and a filter by time that walked the ids until it found enough calls could
+//! walk a million of them. But an id begins with the millisecond it was made in, which is `created_at` or nearly so.
+//! How nearly is kept in the store: the greatest distance of any call ever recorded. A span of time, widened by it,
+//! is a span of ids that holds every call of the span; `created_at` then decides exactly. With sane clocks the
+//! distance stays at its initial second. A clock that was set back makes lists by time slower, never wrong.
+
+use hearth_models::CallId;
+use sqlx::AnyConnection;
+use ulid::Ulid;
+
+use super::dialect::Dialect;
+use super::row::Reader;
+use crate::{Error, Record, Result};
+
+/// The distance that every store begins with.
+pub(super) const LEAST_MS: i64 = 1000;
+
+pub(super) async fn read(on: &mut AnyConnection, dialect: Dialect) -> Result<i64> {
+    let row = sqlx::query(dialect.sql("SELECT greatest_ms FROM call_drift WHERE id = 1"))
+        .fetch_optional(on)
+        .await?;
+    match row {
+        Some(row) => Reader::new(&row).get(),
+        None => Err(Error::corrupt("call_drift", "its row is missing")),
+    }
+}
+
+/// Raises the stored distance to `ms`, if it is less.
+pub(super) async fn raise(on: &mut AnyConnection, dialect: Dialect, ms: i64) -> Result<()> {
+    let sql = dialect.sql("UPDATE call_drift SET greatest_ms = $1 WHERE greatest_ms < $2");
+    sqlx::query(sql).bind(ms).bind(ms).execute(on).await?;
+    Ok(())
+}
+
+/// The distance between the time in a call's id and its creation.
+pub(super) fn of(record: &Record) -> Result<i64> {
+    let made = time_of(record.call.id)?;
+    let distance = made.abs_diff(record.call.created_at.as_millis());
+    Ok(i64::try_from(distance).unwrap_or(i64::MAX))
+}
+
+fn time_of(id: CallId) -> Result<i64> {
+    let id = Ulid::from_string(&id.to_string()).map_err(|error| Error::Refused(error.into()))?;
+    i64::try_from(id.timestamp_ms()).map_err(|error| Error::Refused(error.into()))
+}
+
+/// The least id that can be made at `ms`.
+pub(super) fn first_id(ms: i64) -> String {
+    Ulid::from_parts(within(ms), 0).to_string()
+}
+
+/// The greatest id that can be made at `ms`.
+pub(super) fn last_id(ms: i64) -> String {
+    Ulid::from_parts(within(ms), (1 << Ulid::RAND_BITS) - 1).to_string()
+}
+
+/// The nearest time that an id can hold.
+fn within(ms: i64) -> u64 {
+    const END: u64 = (1 << Ulid::TIME_BITS) - 1;
+    u64::try_from(ms).unwrap_or(0).min(END)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_a_moment_lie_between_its_first_and_last() {
+        let id = CallId::generate();
+        let at = time_of(id).unwrap();
+        let text = id.to_string();
+        assert!(first_id(at) <= text && text <= last_id(at));
+        assert!(last_id(at - 1) < text && text < first_id(at + 1));
+    }
+
+    #[test]
+    fn times_that_no_id_can_hold_become_the_nearest_one() {
+        assert_eq!(first_id(i64::MIN), "00000000000000000000000000");
+        assert_eq!(last_id(i64::MAX), "7ZZZZZZZZZZZZZZZZZZZZZZZZZ");
+    }
+}

@@ -1,0 +1,120 @@
+//! Opening a store: the file, the connections, the schema.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
+use sqlx::migrate::MigrateError;
+use sqlx::{AnyConnection, AnyPool, ConnectOptions};
+
+use super::dialect::Dialect;
+use super::url::{Target, sqlite_url};
+use super::{SqlStore, drift};
+use crate::{Datastore, Error, Result};
+
+/// Connections that read. Reads are short, and the machine has more to do than that.
+const READERS: u32 = 4;
+/// How long a write waits for a connection, and for another process that holds SQLite's lock.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Opens the store that `url` names, and creates it or brings its schema up to date where needed.
+///
+/// # Errors
+/// [`Error::Config`], one line without secrets: a URL that is wrong or of an unsupported kind, a file or directory that
+/// cannot be made or opened, a database that this version does not understand.
+pub async fn open(url: &str) -> Result<Arc<dyn Datastore>> {
+    install_default_drivers();
+    match Target::parse(url)? {
+        Target::Sqlite(path) => Ok(Arc::new(open_sqlite(&path).await?)),
+    }
+}
+
+async fn open_sqlite(path: &Path) -> Result<SqlStore> {
+    let path = prepare(path)?;
+    let cannot = |error: sqlx::Error| {
+        Error::Config(format!("cannot open database {}: {error}", path.display()))
+    };
+    let options = AnyConnectOptions::from_str(&sqlite_url(&path)?)
+        .map_err(cannot)?
+        .disable_statement_logging();
+    // The writer comes first: it creates the file and decides its journal.
+    let write = sqlite_pool(1).connect_with(options.clone()).await;
+    let write = write.map_err(cannot)?;
+    migrate(&write, Dialect::Sqlite, &path).await?;
+    let read = sqlite_pool(READERS).connect_with(options).await;
+    Ok(SqlStore {
+        dialect: Dialect::Sqlite,
+        read: read.map_err(cannot)?,
+        write,
+        drift_ms: AtomicI64::new(drift::LEAST_MS),
+    })
+}
+
+/// Makes the directories above `path`, and the path absolute, so that a later change of directory changes nothing.
+fn prepare(path: &Path) -> Result<PathBuf> {
+    let cannot = |at: &Path, error: std::io::Error| {
+        Error::Config(format!(
+            "cannot use {} for the database: {error}",
+            at.display()
+        ))
+    };
+    let path = std::path::absolute(path).map_err(|error| cannot(path, error))?;
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Error::Config(
+            "bad DB URL: the path names no file".to_owned(),
+        ));
+    };
+    std::fs::create_dir_all(directory).map_err(|error| cannot(directory, error))?;
+    let directory = directory
+        .canonicalize()
+        .map_err(|error| cannot(directory, error))?;
+    Ok(directory.join(name))
+}
+
+fn sqlite_pool(connections: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(PATIENCE)
+        // A connection to a file does not go stale, and opening one is not free.
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_connect(|connection, _| Box::pin(set_up_sqlite(connection)))
+}
+
+/// What SQLite wants to be told on every connection. Foreign keys are on by the driver's default; busy_timeout says how
+/// long to wait for another process, because inside this one writers queue for the one connection.
+async fn set_up_sqlite(connection: &mut AnyConnection) -> sqlx::Result<()> {
+    for pragma in [
+        "PRAGMA busy_timeout = 5000",
+        // Readers go on while the one writer writes.
+        "PRAGMA journal_mode = WAL",
+        // A commit is on the disk when it returns: a 202 depends on that. Group commit makes it affordable.
+        "PRAGMA synchronous = FULL",
+        "PRAGMA foreign_keys = ON",
+        "PRAGMA temp_store = MEMORY",
+        "PRAGMA cache_size = -16000",
+        "PRAGMA journal_size_limit = 67108864",
+    ] {
+        sqlx::query(pragma).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn migrate(pool: &AnyPool, dialect: Dialect, path: &Path) -> Result<()> {
+    let path = path.display();
+    let migrations = dialect.migrations();
+    let known = migrations.iter().map(|migration| migration.version).max();
+    migrations.run(pool).await.map_err(|error| {
+        Error::Config(match error {
+            MigrateError::VersionMissing(found) if Some(found) > known => format!(
+                "database {path} is from a newer version of Hearth: its schema is {found}, this program knows {}",
+                known.unwrap_or_default()
+            ),
+            other => format!("cannot prepare database {path}: {other}"),
+        })
+    })
+}
