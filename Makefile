@@ -1,0 +1,60 @@
+# What can be done here. `make run` is the way from a clone to a first call; `make test` is what CI does.
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.DEFAULT_GOAL := help
+# Steps share processors and cargo's lock: one after the other is as fast, and easier to read.
+.NOTPARALLEL:
+
+.PHONY: help
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+.PHONY: run
+run: ## start the server with the sample functions, call them, and serve until Ctrl-C
+	@scripts/run.sh
+
+.PHONY: test
+test: lint functions unit doctest deny ## everything that has to hold before a change is merged
+
+.PHONY: lint
+lint: prerequisites ## formatting, clippy and documentation, without a warning
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; \
+	else echo 'shellcheck is not installed: the shell scripts were not checked'; fi
+
+.PHONY: unit
+unit: functions ## all tests but those in documentation; most need Docker and the fixture images
+	@scripts/tools.sh nextest
+	$(CARGO) nextest run --locked --workspace
+
+.PHONY: doctest
+doctest: ## the examples in documentation
+	$(CARGO) test --locked --workspace --doc
+
+.PHONY: deny
+deny: ## licences, banned crates and sources of all dependencies
+	@scripts/tools.sh deny
+	$(CARGO) deny --locked check bans licenses sources
+
+.PHONY: functions
+functions: docker ## the images of the fixture and of the sample functions
+	@scripts/functions.sh
+
+.PHONY: docker
+docker: ## a running Docker engine
+	@scripts/docker.sh
+
+.PHONY: prerequisites
+prerequisites:
+	@scripts/need.sh cc:gcc curl:curl
+	@scripts/tools.sh rustfmt clippy
+
+.PHONY: install
+install: ## the release build, into $(PREFIX)/bin
+	$(CARGO) build --locked --release --bin hearth
+	install -D -m 755 $(TARGET)/release/hearth $(DESTDIR)$(PREFIX)/bin/hearth

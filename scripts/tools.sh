@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+#
+# Sees to it that the named tools of cargo are there, and installs what is missing: rustfmt and clippy with rustup,
+# nextest and deny by building them (minutes, once).
+#
+#   scripts/tools.sh rustfmt clippy nextest deny
+
+set -euo pipefail
+
+say() { printf 'tools: %s\n' "$*" >&2; }
+
+component() {
+    local name=$1 program=$2
+    command -v "$program" >/dev/null && "$program" --version >/dev/null 2>&1 && return
+    if ! command -v rustup >/dev/null; then
+        say "$name is missing, and so is rustup to install it"
+        exit 1
+    fi
+    say "installing $name"
+    rustup component add "$name"
+}
+
+built() {
+    local crate=$1
+    command -v "$crate" >/dev/null && return
+    # The newest version on this machine's Rust; that one is not pinned here either.
+    say "building $crate, which takes minutes"
+    cargo install --quiet --locked "$crate"
+}
+
+for tool in "$@"; do
+    case $tool in
+        rustfmt) component rustfmt rustfmt ;;
+        clippy) component clippy cargo-clippy ;;
+        nextest) built cargo-nextest ;;
+        deny) built cargo-deny ;;
+        *)
+            say "unknown: $tool"
+            exit 64
+            ;;
+    esac
+done
