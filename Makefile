@@ -55,6 +55,6 @@ prerequisites:
 	@scripts/tools.sh rustfmt clippy
 
 .PHONY: install
-install: ## the release build, into $(PREFIX)/bin
+install: ## the release build, into PREFIX/bin (/usr/local/bin)
 	$(CARGO) build --locked --release --bin hearth
 	install -D -m 755 $(TARGET)/release/hearth $(DESTDIR)$(PREFIX)/bin/hearth

@@ -20,20 +20,20 @@ component() {
     rustup component add "$name"
 }
 
+# A version that is there already is taken as it is.
 built() {
-    local crate=$1
+    local crate=$1 version=$2
     command -v "$crate" >/dev/null && return
-    # The newest version on this machine's Rust; that one is not pinned here either.
-    say "building $crate, which takes minutes"
-    cargo install --quiet --locked "$crate"
+    say "building $crate $version, which takes minutes"
+    cargo install --quiet --locked --version "$version" "$crate"
 }
 
 for tool in "$@"; do
     case $tool in
         rustfmt) component rustfmt rustfmt ;;
         clippy) component clippy cargo-clippy ;;
-        nextest) built cargo-nextest ;;
-        deny) built cargo-deny ;;
+        nextest) built cargo-nextest 0.9.143 ;;
+        deny) built cargo-deny 0.20.2 ;;
         *)
             say "unknown: $tool"
             exit 64

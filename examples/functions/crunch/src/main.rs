@@ -64,10 +64,7 @@ fn crunch(seconds: usize) -> usize {
     primes
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a function has a clock of its own"
-)]
+#[expect(clippy::disallowed_methods, reason = "a function has a clock of its own")]
 fn crunch_for_a_second() -> Vec<bool> {
     let start = Instant::now();
     loop {
@@ -84,10 +81,7 @@ fn sieve(limit: usize) -> Vec<bool> {
     prime[..2].fill(false);
     for number in (2..).take_while(|number| number * number < limit) {
         if prime[number] {
-            prime[number * number..]
-                .iter_mut()
-                .step_by(number)
-                .for_each(|multiple| *multiple = false);
+            prime[number * number..].iter_mut().step_by(number).for_each(|multiple| *multiple = false);
         }
     }
     prime

@@ -33,10 +33,7 @@ fn main() -> io::Result<()> {
 fn name_in(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let json: Option<Value> = serde_json::from_str(&text).ok();
-    let name = json
-        .as_ref()
-        .and_then(|json| json["name"].as_str())
-        .unwrap_or(&text);
+    let name = json.as_ref().and_then(|json| json["name"].as_str()).unwrap_or(&text);
     match name.trim() {
         "" => "world".to_owned(),
         name => name.to_owned(),
@@ -59,12 +56,7 @@ fn read_request(stream: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
             _ => {}
         }
     }
-    if chunked {
-        read_chunks(stream)
-    } else {
-        read_exactly(stream, length)
-    }
-    .map(Some)
+    if chunked { read_chunks(stream) } else { read_exactly(stream, length) }.map(Some)
 }
 
 /// A body whose length its sender did not know comes in chunks, each behind its size; the last one is empty.
@@ -100,12 +92,7 @@ mod tests {
 
     #[test]
     fn a_name_comes_as_json_or_as_text() {
-        for (body, name) in [
-            (r#"{"name": "Ada"}"#, "Ada"),
-            (" Grace\n", "Grace"),
-            ("", "world"),
-            ("42", "42"),
-        ] {
+        for (body, name) in [(r#"{"name": "Ada"}"#, "Ada"), (" Grace\n", "Grace"), ("", "world"), ("42", "42")] {
             assert_eq!(name_in(body.as_bytes()), name);
         }
     }
