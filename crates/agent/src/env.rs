@@ -20,56 +20,21 @@ struct Fact {
     header: &'static str,
 }
 
-const FORMAT: Fact = Fact {
-    variable: "FN_FORMAT",
-    header: "Fn_format",
-};
-const APP_NAME: Fact = Fact {
-    variable: "FN_APP_NAME",
-    header: "Fn_app_name",
-};
-const PATH: Fact = Fact {
-    variable: "FN_PATH",
-    header: "Fn_path",
-};
-const MEMORY: Fact = Fact {
-    variable: "FN_MEMORY",
-    header: "Fn_memory",
-};
-const TYPE: Fact = Fact {
-    variable: "FN_TYPE",
-    header: "Fn_type",
-};
-const CALL_ID: Fact = Fact {
-    variable: "FN_CALL_ID",
-    header: "Fn_call_id",
-};
-const METHOD: Fact = Fact {
-    variable: "FN_METHOD",
-    header: "Fn_method",
-};
-const REQUEST_URL: Fact = Fact {
-    variable: "FN_REQUEST_URL",
-    header: "Fn_request_url",
-};
+const FORMAT: Fact = Fact { variable: "FN_FORMAT", header: "Fn_format" };
+const APP_NAME: Fact = Fact { variable: "FN_APP_NAME", header: "Fn_app_name" };
+const PATH: Fact = Fact { variable: "FN_PATH", header: "Fn_path" };
+const MEMORY: Fact = Fact { variable: "FN_MEMORY", header: "Fn_memory" };
+const TYPE: Fact = Fact { variable: "FN_TYPE", header: "Fn_type" };
+const CALL_ID: Fact = Fact { variable: "FN_CALL_ID", header: "Fn_call_id" };
+const METHOD: Fact = Fact { variable: "FN_METHOD", header: "Fn_method" };
+const REQUEST_URL: Fact = Fact { variable: "FN_REQUEST_URL", header: "Fn_request_url" };
 
 /// The protected names. Neither configuration nor a client can set them, in whatever casing.
-const PROTECTED: [Fact; 8] = [
-    FORMAT,
-    APP_NAME,
-    PATH,
-    MEMORY,
-    TYPE,
-    CALL_ID,
-    METHOD,
-    REQUEST_URL,
-];
+const PROTECTED: [Fact; 8] = [FORMAT, APP_NAME, PATH, MEMORY, TYPE, CALL_ID, METHOD, REQUEST_URL];
 
 /// Whether `name` is one of the protected names, in any casing.
 pub(crate) fn is_protected(name: &str) -> bool {
-    PROTECTED
-        .iter()
-        .any(|fact| fact.variable.eq_ignore_ascii_case(name))
+    PROTECTED.iter().any(|fact| fact.variable.eq_ignore_ascii_case(name))
 }
 
 /// The environment that all calls of a function share: the configuration of its app, its own over that, and the facts
@@ -85,10 +50,7 @@ pub(crate) fn base_env(app: &App, function: &Function, fn_path: &str) -> Vec<(St
 /// The environment of a single call: `base`, the facts and parameters of the call, and over all of them the headers
 /// of its request. Bytes of header values that are not UTF-8 become U+FFFD, for the engine takes text only.
 /// Ascending by name.
-pub(crate) fn full_env(
-    base: Vec<(String, String)>,
-    invocation: &Invocation,
-) -> Vec<(String, String)> {
+pub(crate) fn full_env(base: Vec<(String, String)>, invocation: &Invocation) -> Vec<(String, String)> {
     let mut env = Env(base.into_iter().collect());
     env.tell(call_facts(invocation));
     for (name, value) in &invocation.request.params {
@@ -113,11 +75,7 @@ pub(crate) fn injected_headers(invocation: &Invocation) -> Vec<(Cow<'static, str
     facts.chain(params).collect()
 }
 
-fn function_facts<'a>(
-    app: &'a App,
-    function: &Function,
-    fn_path: &'a str,
-) -> [(Fact, Cow<'a, str>); 5] {
+fn function_facts<'a>(app: &'a App, function: &Function, fn_path: &'a str) -> [(Fact, Cow<'a, str>); 5] {
     [
         (FORMAT, function.format.as_str().into()),
         (APP_NAME, app.name.as_str().into()),
@@ -175,11 +133,8 @@ impl Env {
                 continue;
             }
             let variable = canonical_header_name(name.as_str()).replace('-', "_");
-            let values: Vec<Cow<'_, str>> = headers
-                .get_all(name)
-                .iter()
-                .map(|value| String::from_utf8_lossy(value.as_bytes()))
-                .collect();
+            let values: Vec<Cow<'_, str>> =
+                headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
             self.set(format!("FN_HEADER_{variable}"), &values.join(", "));
         }
     }

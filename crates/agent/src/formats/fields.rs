@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use hearth_models::canonical_header_name;
 use http::HeaderMap;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 
 use crate::env::{injected_headers, is_protected};
@@ -18,36 +18,23 @@ pub(super) type Field<'a> = (Cow<'static, str>, Cow<'a, [u8]>);
 /// The client's headers with the facts of the call, in ascending order of their names; values of one name keep
 /// their order. `Host`, `Transfer-Encoding` and `Trailer` belong to the connection. `Content-Length` is left to the
 /// caller, who knows how the body travels: `length` is its value.
-pub(super) fn request_fields<'a>(
-    invocation: &'a Invocation,
-    length: Option<Cow<'a, [u8]>>,
-) -> Vec<Field<'a>> {
+pub(super) fn request_fields<'a>(invocation: &'a Invocation, length: Option<Cow<'a, [u8]>>) -> Vec<Field<'a>> {
     let headers = &invocation.request.headers;
     let mut fields: Vec<Field<'a>> = Vec::with_capacity(headers.len() + 12);
     for name in headers.keys().filter(|name| is_forwarded(name)) {
         let canonical = canonical_header_name(name.as_str());
         let values = headers.get_all(name).iter();
-        fields.extend(values.map(|value| {
-            (
-                Cow::Owned(canonical.clone()),
-                Cow::Borrowed(value.as_bytes()),
-            )
-        }));
+        fields.extend(values.map(|value| (Cow::Owned(canonical.clone()), Cow::Borrowed(value.as_bytes()))));
     }
     fields.extend(length.map(|length| (Cow::Borrowed("Content-Length"), length)));
-    fields.extend(
-        injected_headers(invocation)
-            .into_iter()
-            .map(|(name, value)| (name, into_bytes(value))),
-    );
+    fields.extend(injected_headers(invocation).into_iter().map(|(name, value)| (name, into_bytes(value))));
     // Stable, so that a client's values stay before the facts that are appended to them.
     fields.sort_by(|(a, _), (b, _)| a.cmp(b));
     fields
 }
 
 fn is_forwarded(name: &HeaderName) -> bool {
-    ![HOST, TRANSFER_ENCODING, TRAILER, CONTENT_LENGTH].contains(name)
-        && !is_protected(name.as_str())
+    ![HOST, TRANSFER_ENCODING, TRAILER, CONTENT_LENGTH].contains(name) && !is_protected(name.as_str())
 }
 
 fn into_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
@@ -68,15 +55,7 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in listed {
         headers.remove(name);
     }
-    for name in [
-        CONNECTION,
-        TRANSFER_ENCODING,
-        TE,
-        TRAILER,
-        UPGRADE,
-        PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION,
-    ] {
+    for name in [CONNECTION, TRANSFER_ENCODING, TE, TRAILER, UPGRADE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION] {
         headers.remove(name);
     }
     for name in ["keep-alive", "proxy-connection"] {

@@ -16,10 +16,7 @@ pub(super) struct Lines {
 impl Lines {
     /// Will take lines of `room` bytes in all.
     pub(super) fn new(room: usize) -> Self {
-        Self {
-            begun: BytesMut::new(),
-            room,
-        }
+        Self { begun: BytesMut::new(), room }
     }
 
     /// Will take `room` bytes from now on.

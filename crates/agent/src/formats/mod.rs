@@ -97,15 +97,7 @@ impl Decoder {
             Format::Http => Answer::Http(http::Answer::new(method)),
             Format::Json => Answer::Json(json::Answer::new(max)),
         };
-        Self {
-            format,
-            answer,
-            input: Bytes::new(),
-            closed: false,
-            stage: Stage::Open,
-            room: max,
-            max,
-        }
+        Self { format, answer, input: Bytes::new(), closed: false, stage: Stage::Open, room: max, max }
     }
 
     /// Takes the next piece of output. Call [`next`](Self::next) until it gives `None` before the next piece.
@@ -167,15 +159,9 @@ impl Decoder {
             event = self.answer.close()?;
         }
         match &event {
-            Some(Event::Head(Head {
-                length: Some(length),
-                ..
-            })) if *length > self.room => Err(self.too_large()),
+            Some(Event::Head(Head { length: Some(length), .. })) if *length > self.room => Err(self.too_large()),
             Some(Event::Data(data)) => {
-                self.room = self
-                    .room
-                    .checked_sub(data.len() as u64)
-                    .ok_or_else(|| self.too_large())?;
+                self.room = self.room.checked_sub(data.len() as u64).ok_or_else(|| self.too_large())?;
                 Ok(event)
             }
             _ => Ok(event),
@@ -212,8 +198,6 @@ pub(crate) fn is_ignorable(format: Format, bytes: &[u8]) -> bool {
     match format {
         Format::Default => bytes.is_empty(),
         Format::Http => bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')),
-        Format::Json => bytes
-            .iter()
-            .all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')),
+        Format::Json => bytes.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')),
     }
 }

@@ -16,10 +16,7 @@ impl Answer {
         if input.is_empty() {
             return None;
         }
-        Some(
-            self.head(None)
-                .unwrap_or_else(|| Event::Data(std::mem::take(input))),
-        )
+        Some(self.head(None).unwrap_or_else(|| Event::Data(std::mem::take(input))))
     }
 
     pub(super) fn close(&mut self) -> Event {
@@ -28,12 +25,6 @@ impl Answer {
 
     fn head(&mut self, length: Option<u64>) -> Option<Event> {
         let first = !std::mem::replace(&mut self.begun, true);
-        first.then(|| {
-            Event::Head(Head {
-                status: StatusCode::OK,
-                headers: HeaderMap::new(),
-                length,
-            })
-        })
+        first.then(|| Event::Head(Head { status: StatusCode::OK, headers: HeaderMap::new(), length }))
     }
 }

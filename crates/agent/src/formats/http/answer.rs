@@ -39,37 +39,26 @@ enum State {
 impl Answer {
     /// For the response to a request with `method`.
     pub(in crate::formats) fn new(method: &Method) -> Self {
-        Self {
-            to_head: method == Method::HEAD,
-            lines: Lines::new(MAX_HEAD),
-            state: State::Status { begun: false },
-        }
+        Self { to_head: method == Method::HEAD, lines: Lines::new(MAX_HEAD), state: State::Status { begun: false } }
     }
 
     pub(in crate::formats) fn ends_at_close(&self) -> bool {
         matches!(self.state, State::UntilClose)
     }
 
-    pub(in crate::formats) fn step(
-        &mut self,
-        input: &mut Bytes,
-    ) -> Result<Option<Event>, FormatError> {
+    pub(in crate::formats) fn step(&mut self, input: &mut Bytes) -> Result<Option<Event>, FormatError> {
         match &mut self.state {
             State::Status { .. } | State::Headers { .. } => self.read_head(input),
             State::Length(0) => Ok(Some(Event::End)),
             State::Length(left) => Ok(take(input, left).map(Event::Data)),
             State::Chunked(chunked) => chunked.step(input, &mut self.lines),
-            State::UntilClose => {
-                Ok((!input.is_empty()).then(|| Event::Data(std::mem::take(input))))
-            }
+            State::UntilClose => Ok((!input.is_empty()).then(|| Event::Data(std::mem::take(input)))),
         }
     }
 
     pub(in crate::formats) fn close(&self) -> Result<Option<Event>, FormatError> {
         match &self.state {
-            State::Status { begun: false } if matches!(self.lines.begun(), b"" | b"\r") => {
-                Err(FormatError::Nothing)
-            }
+            State::Status { begun: false } if matches!(self.lines.begun(), b"" | b"\r") => Err(FormatError::Nothing),
             State::Status { .. } | State::Headers { .. } => Err(HttpFault::TruncatedHead.into()),
             State::Length(_) | State::Chunked(_) => Err(HttpFault::TruncatedBody.into()),
             State::UntilClose => Ok(Some(Event::End)),
@@ -83,10 +72,7 @@ impl Answer {
                 State::Status { .. } if line.is_empty() => {}
                 State::Status { .. } => {
                     let status = parse_status(&line)?;
-                    self.state = State::Headers {
-                        status,
-                        headers: HeaderMap::new(),
-                    };
+                    self.state = State::Headers { status, headers: HeaderMap::new() };
                 }
                 State::Headers { headers, .. } if !line.is_empty() => add_header(headers, &line)?,
                 State::Headers { status, headers } => {
@@ -107,11 +93,7 @@ impl Answer {
 
     /// An empty line ended a head: that of an interim response, which is skipped, or of the response itself. Where
     /// its body ends follows RFC 9112, 6.3.
-    fn end_head(
-        &mut self,
-        status: StatusCode,
-        mut headers: HeaderMap,
-    ) -> Result<Option<Head>, HttpFault> {
+    fn end_head(&mut self, status: StatusCode, mut headers: HeaderMap) -> Result<Option<Head>, HttpFault> {
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(HttpFault::ProtocolSwitch);
         }
@@ -121,26 +103,19 @@ impl Answer {
         }
         let declared = content_length(&headers)?;
         headers.remove(CONTENT_LENGTH);
-        let bodiless =
-            self.to_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let bodiless = self.to_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let (state, length) = if bodiless {
             (State::Length(0), Some(0))
         } else if is_chunked(&headers)? {
             (State::Chunked(Chunked::begin(&mut self.lines)), None)
         } else {
-            declared.map_or((State::UntilClose, None), |length| {
-                (State::Length(length), Some(length))
-            })
+            declared.map_or((State::UntilClose, None), |length| (State::Length(length), Some(length)))
         };
         self.state = state;
         remove_hop_by_hop(&mut headers);
         if let Some(declared) = declared.filter(|_| bodiless && status != StatusCode::NO_CONTENT) {
             headers.insert(CONTENT_LENGTH, declared.into());
         }
-        Ok(Some(Head {
-            status,
-            headers,
-            length,
-        }))
+        Ok(Some(Head { status, headers, length }))
     }
 }

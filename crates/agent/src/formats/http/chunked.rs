@@ -30,11 +30,7 @@ impl Chunked {
         Self::Size
     }
 
-    pub(super) fn step(
-        &mut self,
-        input: &mut Bytes,
-        lines: &mut Lines,
-    ) -> Result<Option<Event>, FormatError> {
+    pub(super) fn step(&mut self, input: &mut Bytes, lines: &mut Lines) -> Result<Option<Event>, FormatError> {
         loop {
             if let Self::Data(left) = self {
                 let data = take(input, left);
@@ -44,11 +40,7 @@ impl Chunked {
                 }
                 return Ok(data.map(Event::Data));
             }
-            let fault = if matches!(self, Self::Trailers(_)) {
-                HttpFault::HeadTooLong
-            } else {
-                HttpFault::Chunk
-            };
+            let fault = if matches!(self, Self::Trailers(_)) { HttpFault::HeadTooLong } else { HttpFault::Chunk };
             let Some(line) = lines.next(input).map_err(|_| fault)? else {
                 return Ok(None);
             };
@@ -78,14 +70,9 @@ pub(super) fn take(input: &mut Bytes, left: &mut u64) -> Option<Bytes> {
 
 /// Hexadecimal digits, then nothing or an extension.
 fn parse_size(line: &[u8]) -> Option<u64> {
-    let digits = line
-        .iter()
-        .take_while(|byte| byte.is_ascii_hexdigit())
-        .count();
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (digits, rest) = line.split_at(digits);
     let ends_well = matches!(rest.trim_ascii_start(), [] | [b';', ..]);
-    let size = std::str::from_utf8(digits)
-        .ok()
-        .and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    let size = std::str::from_utf8(digits).ok().and_then(|digits| u64::from_str_radix(digits, 16).ok());
     size.filter(|_| ends_well)
 }

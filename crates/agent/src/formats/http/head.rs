@@ -28,10 +28,9 @@ pub(super) fn parse_status(line: &[u8]) -> Result<StatusCode, HttpFault> {
     let rest = rest.trim_ascii_start();
     let code = rest.split(|byte| *byte == b' ').next().unwrap_or_default();
     let code: u16 = match code {
-        [_, ..] if code.iter().all(u8::is_ascii_digit) => code.iter().fold(0, |sum: u16, digit| {
-            sum.saturating_mul(10)
-                .saturating_add(u16::from(digit - b'0'))
-        }),
+        [_, ..] if code.iter().all(u8::is_ascii_digit) => {
+            code.iter().fold(0, |sum: u16, digit| sum.saturating_mul(10).saturating_add(u16::from(digit - b'0')))
+        }
         _ => return Err(HttpFault::StatusLine),
     };
     StatusCode::from_u16(code).map_err(|_| HttpFault::StatusCode(code))
@@ -43,16 +42,11 @@ pub(super) fn add_header(headers: &mut HeaderMap, line: &Bytes) -> Result<(), Ht
     if headers.len() == MAX_HEADERS {
         return Err(HttpFault::TooManyHeaders);
     }
-    let colon = line
-        .iter()
-        .position(|byte| *byte == b':')
-        .ok_or(HttpFault::HeaderLine)?;
+    let colon = line.iter().position(|byte| *byte == b':').ok_or(HttpFault::HeaderLine)?;
     let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| HttpFault::HeaderLine)?;
     let value = line.slice_ref(line[colon + 1..].trim_ascii());
     let value = HeaderValue::from_maybe_shared(value).map_err(|_| HttpFault::HeaderLine)?;
-    headers
-        .try_append(name, value)
-        .map_err(|_| HttpFault::TooManyHeaders)?;
+    headers.try_append(name, value).map_err(|_| HttpFault::TooManyHeaders)?;
     Ok(())
 }
 
@@ -69,17 +63,11 @@ pub(super) fn is_chunked(headers: &HeaderMap) -> Result<bool, HttpFault> {
 /// The declared length of the body. Saying it more than once is fine as long as it is the same.
 pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, HttpFault> {
     let values = headers.get_all(CONTENT_LENGTH).iter();
-    let mut lengths = values
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(parse_length);
+    let mut lengths = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(parse_length);
     let Some(first) = lengths.next() else {
         return Ok(None);
     };
-    if lengths.all(|other| other == first) {
-        first.map(Some)
-    } else {
-        Err(HttpFault::ContentLength)
-    }
+    if lengths.all(|other| other == first) { first.map(Some) } else { Err(HttpFault::ContentLength) }
 }
 
 fn parse_length(text: &[u8]) -> Result<u64, HttpFault> {
@@ -88,8 +76,5 @@ fn parse_length(text: &[u8]) -> Result<u64, HttpFault> {
         return Err(HttpFault::ContentLength);
     }
     // Digits are ASCII, so only a number beyond 64 bits is left to fail.
-    std::str::from_utf8(digits)
-        .ok()
-        .and_then(|digits| digits.parse().ok())
-        .ok_or(HttpFault::ContentLength)
+    std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).ok_or(HttpFault::ContentLength)
 }

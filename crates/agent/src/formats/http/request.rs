@@ -37,10 +37,7 @@ pub(crate) fn request_head(invocation: &Invocation, framing: BodyFraming) -> Byt
         BodyFraming::Empty | BodyFraming::Chunked => None,
     };
     let fields = request_fields(invocation, length);
-    let size: usize = fields
-        .iter()
-        .map(|(name, value)| name.len() + value.len() + 4)
-        .sum();
+    let size: usize = fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     let mut head = Vec::with_capacity(size + request.target.len() + request.host.len() + 96);
 
     head.extend_from_slice(request.method.as_str().as_bytes());
@@ -94,8 +91,6 @@ fn write_line(head: &mut Vec<u8>, name: &str, value: &[u8]) {
 
 fn asks_for_close(invocation: &Invocation) -> bool {
     let values = invocation.request.headers.get_all(CONNECTION);
-    let mut tokens = values
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let mut tokens = values.iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"))
 }

@@ -30,16 +30,10 @@ enum State {
 impl Answer {
     /// For an answer whose body may have `max` bytes.
     pub(in crate::formats) fn new(max: u64) -> Self {
-        Self {
-            state: State::Blank,
-            max,
-        }
+        Self { state: State::Blank, max }
     }
 
-    pub(in crate::formats) fn step(
-        &mut self,
-        input: &mut Bytes,
-    ) -> Result<Option<Event>, FormatError> {
+    pub(in crate::formats) fn step(&mut self, input: &mut Bytes) -> Result<Option<Event>, FormatError> {
         if matches!(self.state, State::Blank) && !self.begin(input)? {
             return Ok(None);
         }
@@ -60,18 +54,12 @@ impl Answer {
 
     /// Skips white space; whether the object has begun.
     fn begin(&mut self, input: &mut Bytes) -> Result<bool, JsonFault> {
-        let blank = input
-            .iter()
-            .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
-            .count();
+        let blank = input.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
         input.advance(blank);
         let found = match input.first() {
             None => return Ok(false),
             Some(b'{') => {
-                self.state = State::Object {
-                    held: BytesMut::new(),
-                    scanner: Scanner::default(),
-                };
+                self.state = State::Object { held: BytesMut::new(), scanner: Scanner::default() };
                 return Ok(true);
             }
             Some(b'[') => "an array",
@@ -113,37 +101,21 @@ fn parse(object: Bytes) -> Result<(Head, Bytes), JsonFault> {
         Ok(_) => object,
         Err(_) => String::from_utf8_lossy(&object).into_owned().into(),
     };
-    let Object { body, protocol } =
-        serde_json::from_slice(&object).map_err(|error| fault(&error))?;
-    let Protocol {
-        status_code,
-        headers,
-    } = protocol.unwrap_or_default();
+    let Object { body, protocol } = serde_json::from_slice(&object).map_err(|error| fault(&error))?;
+    let Protocol { status_code, headers } = protocol.unwrap_or_default();
     let status = status(status_code.unwrap_or(0))?;
     let headers = header_map(headers.unwrap_or_default(), &object)?;
     let body = match body {
-        Some(body) if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => {
-            body.into_bytes(&object)
-        }
+        Some(body) if !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => body.into_bytes(&object),
         _ => Bytes::new(),
     };
-    Ok((
-        Head {
-            status,
-            headers,
-            length: Some(body.len() as u64),
-        },
-        body,
-    ))
+    Ok((Head { status, headers, length: Some(body.len() as u64) }, body))
 }
 
 /// The text of serde's error can quote the output, its place cannot.
 fn fault(error: &serde_json::Error) -> JsonFault {
     match error.classify() {
-        Category::Data => JsonFault::WrongType {
-            line: error.line(),
-            column: error.column(),
-        },
+        Category::Data => JsonFault::WrongType { line: error.line(), column: error.column() },
         Category::Syntax | Category::Eof | Category::Io => JsonFault::Malformed,
     }
 }
@@ -156,11 +128,7 @@ fn status(code: i64) -> Result<StatusCode, JsonFault> {
             .and_then(|code| StatusCode::from_u16(code).ok())
             .ok_or(JsonFault::StatusCode(code))?,
     };
-    if status.is_informational() {
-        Err(JsonFault::InterimStatus(status.as_u16()))
-    } else {
-        Ok(status)
-    }
+    if status.is_informational() { Err(JsonFault::InterimStatus(status.as_u16())) } else { Ok(status) }
 }
 
 /// The headers without those of a connection and without `Content-Length`: the length of the body counts, not what
@@ -168,17 +136,13 @@ fn status(code: i64) -> Result<StatusCode, JsonFault> {
 fn header_map(headers: Headers<'_>, object: &Bytes) -> Result<HeaderMap, JsonFault> {
     let mut map = HeaderMap::new();
     for (name, values) in headers.0 {
-        let name =
-            HeaderName::from_bytes(&name.into_bytes(object)).map_err(|_| JsonFault::Header)?;
+        let name = HeaderName::from_bytes(&name.into_bytes(object)).map_err(|_| JsonFault::Header)?;
         for value in values.unwrap_or_default() {
             if map.len() == MAX_HEADERS {
                 return Err(JsonFault::TooManyHeaders);
             }
-            let value = value
-                .map(|value| value.into_bytes(object))
-                .unwrap_or_default();
-            map.try_append(&name, header_value(value)?)
-                .map_err(|_| JsonFault::TooManyHeaders)?;
+            let value = value.map(|value| value.into_bytes(object)).unwrap_or_default();
+            map.try_append(&name, header_value(value)?).map_err(|_| JsonFault::TooManyHeaders)?;
         }
     }
     remove_hop_by_hop(&mut map);
@@ -189,9 +153,7 @@ fn header_map(headers: Headers<'_>, object: &Bytes) -> Result<HeaderMap, JsonFau
 /// Control characters, line ends among them, become spaces.
 fn header_value(text: Bytes) -> Result<HeaderValue, JsonFault> {
     let text = if text.iter().any(u8::is_ascii_control) {
-        text.iter()
-            .map(|byte| if byte.is_ascii_control() { b' ' } else { *byte })
-            .collect()
+        text.iter().map(|byte| if byte.is_ascii_control() { b' ' } else { *byte }).collect()
     } else {
         text
     };

@@ -58,10 +58,7 @@ fn replace_surrogates(text: &mut [u8]) {
         return;
     }
     let mut rest = text;
-    while let Some(at) = rest
-        .windows(3)
-        .position(|bytes| bytes[0] == 0xed && bytes[1] >= 0xa0)
-    {
+    while let Some(at) = rest.windows(3).position(|bytes| bytes[0] == 0xed && bytes[1] >= 0xa0) {
         rest[at..at + 3].copy_from_slice("\u{fffd}".as_bytes());
         rest = &mut rest[at + 3..];
     }

@@ -12,13 +12,9 @@ pub(crate) fn request(invocation: &Invocation, body: &[u8]) -> Bytes {
     let request = &invocation.request;
     let header = |name| request.headers.get(name).map(|value| value.as_bytes());
     let fields = request_fields(invocation, header(CONTENT_LENGTH).map(Into::into));
-    let size: usize = fields
-        .iter()
-        .map(|(name, value)| name.len() + value.len() + 8)
-        .sum();
+    let size: usize = fields.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
     // Room for a body in which one byte of eight is escaped.
-    let mut out =
-        Vec::with_capacity(size + body.len() + body.len() / 8 + request.target.len() + 256);
+    let mut out = Vec::with_capacity(size + body.len() + body.len() / 8 + request.target.len() + 256);
 
     out.extend_from_slice(b"{\n\"call_id\":");
     write_text(&mut out, invocation.id.to_string().as_bytes());
@@ -62,10 +58,7 @@ fn write_text(out: &mut Vec<u8>, text: &[u8]) {
         Err(_) => {
             for chunk in text.utf8_chunks() {
                 write_escaped(out, chunk.valid());
-                chunk
-                    .invalid()
-                    .iter()
-                    .for_each(|_| out.extend_from_slice("\u{fffd}".as_bytes()));
+                chunk.invalid().iter().for_each(|_| out.extend_from_slice("\u{fffd}".as_bytes()));
             }
         }
     }
@@ -118,11 +111,7 @@ fn write_escape(out: &mut Vec<u8>, text: &[u8]) -> usize {
         0x08 => b"\\b",
         0x0c => b"\\f",
         0xe2 => {
-            out.extend_from_slice(if text[2] == 0xa8 {
-                b"\\u2028"
-            } else {
-                b"\\u2029"
-            });
+            out.extend_from_slice(if text[2] == 0xa8 { b"\\u2028" } else { b"\\u2029" });
             return 3;
         }
         byte => {

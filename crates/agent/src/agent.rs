@@ -1,0 +1,266 @@
+//! The agent: takes calls, runs them, and stops in good order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hearth_datastore::Recorder;
+use hearth_drivers::{Driver, Image};
+use hearth_models::{Error, FnId, Format};
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
+
+use crate::answer::{Reply, Responder};
+use crate::container::Work;
+use crate::dispatch::{Dispatch, Grant, Template};
+use crate::formats::Decoder;
+use crate::images::Images;
+use crate::live::LiveCall;
+use crate::metrics::{CallCounts, Names};
+use crate::outgoing::{Outgoing, Prefix};
+use crate::slots::SlotKey;
+use crate::{Answer, Failure, Invocation, Metrics, RequestBody, Settings, env};
+
+/// An answer is held back for so long after its first byte.
+const HOLD: Duration = Duration::from_millis(20);
+/// The same for `default`, where the exit code is part of the outcome.
+const HOLD_COLD: Duration = Duration::from_millis(100);
+
+/// Runs calls. Clones are handles of the same agent.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    dispatch: Arc<Dispatch>,
+    images: Images,
+    recorder: Recorder,
+}
+
+/// How many calls and containers there are at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Occupancy {
+    /// Calls that wait for a slot.
+    pub waiting: usize,
+    /// Containers that are being started.
+    pub starting: usize,
+    /// Containers that execute a call.
+    pub busy: usize,
+    /// Hot containers that wait for a call.
+    pub idle: usize,
+    /// Memory that containers have reserved, in bytes.
+    pub memory_reserved: u64,
+    /// Memory that they may reserve, in bytes.
+    pub memory_capacity: u64,
+}
+
+impl Agent {
+    /// An agent that runs containers with `driver` and hands records to `recorder`.
+    ///
+    /// Must be called on a tokio runtime; its tasks end with [`shutdown`](Self::shutdown).
+    #[must_use]
+    pub fn start(driver: Arc<dyn Driver>, recorder: Recorder, metrics: Arc<Metrics>, settings: Settings) -> Self {
+        let images = Images::new(Arc::clone(&driver));
+        let dispatch = Dispatch::start(driver, metrics, settings);
+        Self { shared: Arc::new(Shared { dispatch, images, recorder }) }
+    }
+
+    /// Runs a call and waits for its answer, which may still be on its way when this returns.
+    ///
+    /// Every call that is taken leaves a record, also one that never ran. Dropping the future gives the call up: one
+    /// that waits leaves the line, one that runs goes on to its end or deadline and its answer is discarded; either
+    /// way its record says that the client left.
+    ///
+    /// # Errors
+    /// Why there is no answer, and how long the call waited.
+    pub async fn submit(&self, invocation: Invocation, body: RequestBody) -> Result<Answer, Failure> {
+        let Shared { dispatch, recorder, .. } = &*self.shared;
+        if !recorder.has_room() {
+            let error = Error::NoCapacity("records of earlier calls wait for the database".to_owned());
+            return Err(Failure { error, waited: Duration::ZERO });
+        }
+        let metrics = Arc::clone(&dispatch.metrics);
+        let live = LiveCall::begin(&invocation, dispatch.settings.max_log, recorder.clone(), metrics);
+        let clock = Clock::start(&live, &invocation);
+        // Boxed once here, so that the server's future stays small.
+        Box::pin(self.shared.run(invocation, body, live, clock)).await
+    }
+
+    /// A function changed or was deleted: its idle containers go at once, busy ones after their call.
+    pub fn function_changed(&self, function: FnId) {
+        self.shared.dispatch.retire_function(function);
+    }
+
+    /// Counts of calls by path.
+    #[must_use]
+    pub fn calls(&self) -> BTreeMap<String, CallCounts> {
+        self.shared.dispatch.metrics.calls()
+    }
+
+    /// How many calls and containers there are.
+    #[must_use]
+    pub fn occupancy(&self) -> Occupancy {
+        let gauges = self.shared.dispatch.gauges();
+        Occupancy {
+            waiting: gauges.waiting,
+            starting: gauges.starting,
+            busy: gauges.busy,
+            idle: gauges.idle,
+            memory_reserved: gauges.memory_reserved,
+            memory_capacity: gauges.memory_capacity,
+        }
+    }
+
+    /// Lets all containers go; those that still work after `patience` are stopped. No call may be submitted any more.
+    pub async fn shutdown(&self, patience: Duration) {
+        self.shared.dispatch.shutdown(patience).await;
+    }
+}
+
+/// The times of a call that count from its acceptance.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    /// A call that has not started by then is refused: half its time is gone.
+    start_by: tokio::time::Instant,
+    deadline: tokio::time::Instant,
+}
+
+impl Clock {
+    fn start(live: &LiveCall, invocation: &Invocation) -> Self {
+        let timeout = invocation.function.limits.timeout();
+        Self { start_by: live.accepted() + timeout / 2, deadline: live.accepted() + timeout }
+    }
+}
+
+impl Shared {
+    async fn run(
+        &self,
+        invocation: Invocation,
+        body: RequestBody,
+        live: LiveCall,
+        clock: Clock,
+    ) -> Result<Answer, Failure> {
+        let prepared = async {
+            let limit = self.preread(invocation.function.format);
+            let prefix = timeout_at(clock.start_by, Prefix::read(body, limit));
+            let prefix = prefix.await.map_err(|_| Error::BodyTimeout)??;
+            let image = timeout_at(clock.start_by, self.images.get(&invocation.function.image));
+            Ok((prefix, image.await.map_err(|_| Error::Busy)??))
+        };
+        let (prefix, image) = match prepared.await {
+            Ok(prepared) => prepared,
+            Err(error) => return Err(refuse(live, error)),
+        };
+        let (caller, reply) = oneshot::channel();
+        let work = self.work(&invocation, prefix, live, clock, caller);
+        self.place(&invocation, &image, work, reply).await
+    }
+
+    /// Bytes of body to read before a slot is asked for. A `json` request is one text, so all of it.
+    fn preread(&self, format: Format) -> usize {
+        if format == Format::Json { usize::MAX } else { self.dispatch.settings.preread }
+    }
+
+    fn work(
+        &self,
+        invocation: &Invocation,
+        prefix: Prefix,
+        live: LiveCall,
+        clock: Clock,
+        caller: oneshot::Sender<Reply>,
+    ) -> Box<Work> {
+        let format = invocation.function.format;
+        let hold = if format.is_hot() { HOLD } else { HOLD_COLD };
+        let max = self.dispatch.settings.max_response;
+        Box::new(Work {
+            live,
+            responder: Responder::new(caller, hold),
+            request: Outgoing::new(invocation, prefix),
+            decoder: Decoder::for_call(format, &invocation.request.method, max),
+            format,
+            start_by: clock.start_by,
+            deadline: clock.deadline,
+        })
+    }
+
+    /// Gets `work` into a container and waits for what its caller is to hear.
+    async fn place(
+        &self,
+        invocation: &Invocation,
+        image: &Image,
+        mut work: Box<Work>,
+        mut reply: oneshot::Receiver<Reply>,
+    ) -> Result<Answer, Failure> {
+        let key = slot_key(invocation, image);
+        loop {
+            let slot = self.dispatch.slot(key, || template(invocation, image));
+            let grant = match timeout_at(work.start_by, slot).await.unwrap_or(Err(Error::Busy)) {
+                Ok(grant) => grant,
+                Err(error) => return Err(refuse(work.live, error)),
+            };
+            match grant {
+                Grant::Cold(permit) => {
+                    let template = template(invocation, image);
+                    let env = env::full_env(template.env.clone(), invocation);
+                    self.dispatch.cold(permit, template, env, work);
+                }
+                Grant::Hot(lease) => {
+                    if let Err(back) = lease.run(work) {
+                        work = back;
+                        continue;
+                    }
+                }
+            }
+            match reply.await {
+                Ok(Reply::Answer(answer)) => return Ok(answer),
+                Ok(Reply::Failure(failure)) => return Err(failure),
+                Ok(Reply::Bounced(back)) => {
+                    let (caller, next) = oneshot::channel();
+                    (work, reply) = (back, next);
+                    work.responder.redirect(caller);
+                }
+                // The task that had it was stopped.
+                Err(_) => return Err(Failure { error: Error::ShuttingDown, waited: Duration::ZERO }),
+            }
+        }
+    }
+}
+
+fn refuse(live: LiveCall, error: Error) -> Failure {
+    let waited = live.waited();
+    live.end(Err(&error));
+    Failure { error, waited }
+}
+
+fn slot_key(invocation: &Invocation, image: &Image) -> SlotKey {
+    let Invocation { app, function, fn_path, .. } = invocation;
+    let parts = (&image.id, function.format, &function.limits, function.call_type, &function.config, &app.config);
+    SlotKey::new(function.id, &(parts, app.id, &app.name, fn_path))
+}
+
+fn template(invocation: &Invocation, image: &Image) -> Arc<Template> {
+    let Invocation { app, function, fn_path, .. } = invocation;
+    Arc::new(Template {
+        image: image.clone(),
+        env: env::base_env(app, function, fn_path),
+        format: function.format,
+        limits: function.limits,
+        names: Names { app: app.name.as_str().into(), path: Arc::clone(fn_path) },
+    })
+}
+
+/// A body that is empty, for doors and tests that have none.
+#[must_use]
+pub fn empty_body() -> RequestBody {
+    full_body(Bytes::new())
+}
+
+/// A body that is all there.
+#[must_use]
+pub fn full_body(bytes: impl Into<Bytes>) -> RequestBody {
+    use http_body_util::BodyExt;
+    http_body_util::Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}

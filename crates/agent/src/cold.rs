@@ -1,0 +1,41 @@
+//! The life of one cold call: a container of its own, from start to exit.
+
+use std::sync::Arc;
+
+use hearth_models::Error;
+use tokio::time::timeout_at;
+
+use crate::container::{Wire, Work};
+use crate::dispatch::{Permit, Template};
+use crate::hot::failure;
+use crate::probe::Probe;
+use crate::quiet::Quiet;
+use crate::slots::StartFailure;
+
+/// Starts a container with `env`, runs `work` in it and removes it. `permit` is given back when it is gone.
+pub(crate) async fn run(permit: Permit, template: Arc<Template>, env: Vec<(String, String)>, work: Box<Work>) {
+    let dispatch = Arc::clone(&permit.dispatch);
+    let spec = dispatch.spec(&template, env);
+    let started = timeout_at(work.start_by, async {
+        let container = dispatch.driver.create(spec).await?;
+        container.start().await
+    });
+    let outcome = match dispatch.stop.run_until_cancelled(started).await {
+        Some(Ok(Ok(running))) => Ok(running),
+        Some(Ok(Err(error))) => Err(failure(&template, &error)),
+        Some(Err(_)) => Err(StartFailure { error: Error::Busy, blame_key: false }),
+        None => Err(StartFailure { error: Error::ShuttingDown, blame_key: false }),
+    };
+    let running = match outcome {
+        Ok(running) => running,
+        Err(failure) => {
+            permit.fail(&failure);
+            return work.refuse(&failure.error);
+        }
+    };
+    dispatch.cold_started(permit.at);
+    let probe = |source| Probe::new(source, template.names.clone(), Arc::clone(&dispatch.metrics));
+    // The container's end is the end of its log: nothing comes later that a precise timer would catch.
+    let mut wire = Wire::new(running, probe, dispatch.drain_rule(), Quiet::new(false));
+    let _fate = dispatch.stop.run_until_cancelled(wire.execute(work)).await;
+}

@@ -1,0 +1,324 @@
+//! The shell around the [`Scheduler`]: carries out what it decides and brings it the clock.
+//!
+//! The scheduler stands behind a lock that is held for one decision and never across an await. Containers run in
+//! tasks that the dispatch owns; each reports the end of its container exactly once, whatever happened to it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hearth_drivers::{ContainerSpec, Driver, Image};
+use hearth_models::{Error, FnId, Format, FunctionLimits};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::container::{DrainRule, Work};
+use crate::cpu::CpuMeter;
+use crate::metrics::{Metrics, Names};
+use crate::slots::{Action, Admission, ContainerRef, Demand, Gauges, Limits, Scheduler, SlotKey, StartFailure, Ticket};
+use crate::{Settings, cold, hot};
+
+/// How often waiting calls are looked at for a due start, which may come by waiting alone.
+const TICK: Duration = Duration::from_millis(10);
+/// How often keys that nothing is left of are looked for.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// What the containers of a slot key are made of.
+#[derive(Debug)]
+pub(crate) struct Template {
+    pub(crate) image: Image,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) format: Format,
+    pub(crate) limits: FunctionLimits,
+    pub(crate) names: Names,
+}
+
+/// What a container is told.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Run(Box<Work>),
+    Retire,
+}
+
+/// The way to a hot container. At most one call holds it at a time, so a call and a farewell are all that can be
+/// in it.
+pub(crate) type Handle = mpsc::Sender<Command>;
+pub(crate) const COMMANDS: usize = 2;
+
+/// What a waiting call gets.
+#[derive(Debug)]
+pub(crate) enum Grant {
+    /// A hot container.
+    Hot(Lease),
+    /// The permission to start a container of its own.
+    Cold(Permit),
+}
+
+type Waiter = oneshot::Sender<Result<Grant, Error>>;
+type Node = Scheduler<Arc<Template>, Waiter, Handle>;
+type Actions = Vec<Action<Arc<Template>, Waiter, Handle>>;
+
+/// Decides which call gets which container, and sees to it that it happens.
+#[derive(Debug)]
+pub(crate) struct Dispatch {
+    scheduler: Mutex<Node>,
+    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) settings: Settings,
+    /// Owns a task per container; each ends when its container is gone.
+    containers: TaskTracker,
+    clock: TaskTracker,
+    /// Cancelled when what still runs has to stop at once.
+    pub(crate) stop: CancellationToken,
+    calls_wait: Notify,
+}
+
+impl Dispatch {
+    pub(crate) fn start(driver: Arc<dyn Driver>, metrics: Arc<Metrics>, settings: Settings) -> Arc<Self> {
+        let limits = Limits {
+            memory: settings.memory,
+            cpus: settings.cpus,
+            containers_per_key: settings.max_containers_per_function,
+            waiting_per_key: settings.max_waiting_per_function,
+            waiting: settings.max_waiting,
+        };
+        let this = Arc::new(Self {
+            scheduler: Mutex::new(Scheduler::new(limits)),
+            driver,
+            metrics,
+            settings,
+            containers: TaskTracker::new(),
+            clock: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            calls_wait: Notify::new(),
+        });
+        this.clock.spawn(Arc::clone(&this).keep_time());
+        this.clock.close();
+        this
+    }
+
+    /// A slot for a call of `key`: at once if a container idles, else after its turn in the line has come.
+    /// Dropping the future leaves the line. `describe` tells what a container of the key is made of.
+    pub(crate) async fn slot(
+        self: &Arc<Self>,
+        key: SlotKey,
+        describe: impl FnOnce() -> Arc<Template>,
+    ) -> Result<Grant, Error> {
+        let (waiter, mut granted) = oneshot::channel();
+        let admission = self.tell(|node, now, actions| {
+            let describe = || {
+                let template = describe();
+                let memory = template.limits.memory_bytes();
+                (Arc::clone(&template), Demand { memory, cold: !template.format.is_hot() })
+            };
+            node.call(key, waiter, now, describe, actions)
+        });
+        let ticket = match admission {
+            Admission::Now { container, at, .. } => return Ok(Grant::Hot(self.lease(at, container))),
+            Admission::Refused { error, .. } => return Err(error),
+            Admission::Waiting(ticket) => ticket,
+        };
+        self.calls_wait.notify_one();
+        let _place = Place { dispatch: self, ticket };
+        // The scheduler keeps every waiter until it has answered it or was told to forget it.
+        (&mut granted).await.unwrap_or(Err(Error::Internal))
+    }
+
+    pub(crate) fn cold(
+        self: &Arc<Self>,
+        permit: Permit,
+        template: Arc<Template>,
+        env: Vec<(String, String)>,
+        work: Box<Work>,
+    ) {
+        self.containers.spawn(cold::run(permit, template, env, work));
+    }
+
+    pub(crate) fn gauges(&self) -> Gauges {
+        self.lock().gauges()
+    }
+
+    pub(crate) fn retire_function(self: &Arc<Self>, function: FnId) {
+        self.tell(|node, _, actions| node.retire_function(function, actions));
+    }
+
+    /// Lets every container go, idle ones at once and busy ones after their call; what is left after `patience` is
+    /// stopped. Returns when all are gone.
+    pub(crate) async fn shutdown(self: &Arc<Self>, patience: Duration) {
+        self.tell(|node, _, actions| node.retire_everything(actions));
+        self.containers.close();
+        if tokio::time::timeout(patience, self.containers.wait()).await.is_err() {
+            tracing::warn!("containers still work at the end of the drain, stopping them");
+        }
+        self.stop.cancel();
+        self.containers.wait().await;
+        self.clock.wait().await;
+    }
+
+    // === what containers report ===
+
+    pub(crate) fn launched(self: &Arc<Self>, at: ContainerRef, container: Handle) {
+        self.tell(|node, now, actions| node.launched(at, container, now, actions));
+    }
+
+    pub(crate) fn cold_started(self: &Arc<Self>, at: ContainerRef) {
+        self.tell(|node, now, actions| node.cold_started(at, now, actions));
+    }
+
+    pub(crate) fn start_failed(self: &Arc<Self>, at: ContainerRef, failure: &StartFailure) {
+        self.tell(|node, now, actions| node.start_failed(at, failure, now, actions));
+    }
+
+    pub(crate) fn freed(self: &Arc<Self>, at: ContainerRef, container: Handle) {
+        self.tell(|node, now, actions| node.freed(at, container, now, actions));
+    }
+
+    pub(crate) fn leave(&self, at: ContainerRef) -> bool {
+        self.lock().leave(at)
+    }
+
+    pub(crate) fn gone(self: &Arc<Self>, at: ContainerRef) {
+        self.tell(|node, now, actions| node.gone(at, now, actions));
+    }
+
+    pub(crate) fn drain_rule(&self) -> DrainRule {
+        DrainRule { shortest: self.settings.drain, longest: self.settings.max_drain }
+    }
+
+    pub(crate) fn spec(&self, template: &Template, env: Vec<(String, String)>) -> ContainerSpec {
+        ContainerSpec {
+            image: template.image.clone(),
+            env,
+            memory_bytes: template.limits.memory_bytes(),
+            cpu_millis: self.settings.container_cpu_millis,
+            labels: vec![
+                ("hearth.app".to_owned(), template.names.app.to_string()),
+                ("hearth.route".to_owned(), template.names.path.to_string()),
+            ],
+        }
+    }
+
+    // === inside ===
+
+    /// Tells the scheduler something and carries out what it says.
+    fn tell<R>(self: &Arc<Self>, event: impl FnOnce(&mut Node, Instant, &mut Actions) -> R) -> R {
+        let mut actions = Actions::new();
+        let result = event(&mut self.lock(), Instant::now(), &mut actions);
+        for action in actions {
+            self.carry_out(action);
+        }
+        result
+    }
+
+    fn carry_out(self: &Arc<Self>, action: Action<Arc<Template>, Waiter, Handle>) {
+        // A waiter that is gone left a moment ago: what it was given comes back by being dropped.
+        match action {
+            Action::Assign { waiter, container, at } => {
+                drop(waiter.send(Ok(Grant::Hot(self.lease(at, container)))));
+            }
+            Action::Admit { waiter, at } => {
+                drop(waiter.send(Ok(Grant::Cold(Permit { dispatch: Arc::clone(self), at, open: true }))));
+            }
+            Action::Refuse { waiter, error } => drop(waiter.send(Err(error))),
+            Action::Launch { template, at } => {
+                let permit = Permit { dispatch: Arc::clone(self), at, open: true };
+                self.containers.spawn(hot::run(permit, template));
+            }
+            // A container whose task has ended has no need to be told.
+            Action::Retire { container } => drop(container.try_send(Command::Retire)),
+        }
+    }
+
+    fn lease(self: &Arc<Self>, at: ContainerRef, container: Handle) -> Lease {
+        Lease { dispatch: Arc::clone(self), at, container: Some(container) }
+    }
+
+    /// While calls wait, starts may come due without anything else happening.
+    async fn keep_time(self: Arc<Self>) {
+        let mut cpu = CpuMeter::default();
+        let mut sweep = tokio::time::interval(SWEEP);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _now = sweep.tick() => self.lock().sweep(Instant::now()),
+                () = self.calls_wait.notified() => {
+                    while self.tell(|node, now, actions| node.tick(cpu.has_room(now), now, actions)) {
+                        if self.stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_none() {
+                            return;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The scheduler leaves no state half changed by panicking, so poison is no reason to stop.
+    fn lock(&self) -> MutexGuard<'_, Node> {
+        self.scheduler.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in the line; left when dropped.
+struct Place<'a> {
+    dispatch: &'a Arc<Dispatch>,
+    ticket: Ticket,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        drop(self.dispatch.lock().abandon(self.ticket, Instant::now()));
+    }
+}
+
+/// A hot container, held by one call. Dropped unused, it goes back.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    dispatch: Arc<Dispatch>,
+    at: ContainerRef,
+    container: Option<Handle>,
+}
+
+impl Lease {
+    /// Gives `work` to the container, which reports back itself from then on. The work comes back if the container
+    /// has just gone.
+    pub(crate) fn run(mut self, work: Box<Work>) -> Result<(), Box<Work>> {
+        let Some(container) = self.container.take() else { return Err(work) };
+        container.try_send(Command::Run(work)).map_err(|error| match error.into_inner() {
+            Command::Run(work) => work,
+            Command::Retire => unreachable!("what comes back is what was sent"),
+        })
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(container) = self.container.take() {
+            self.dispatch.freed(self.at, container);
+        }
+    }
+}
+
+/// Memory and a start that the scheduler has set aside for one container. Given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    pub(crate) dispatch: Arc<Dispatch>,
+    pub(crate) at: ContainerRef,
+    open: bool,
+}
+
+impl Permit {
+    /// The start failed; whoever waits for it is told.
+    pub(crate) fn fail(mut self, failure: &StartFailure) {
+        self.open = false;
+        self.dispatch.start_failed(self.at, failure);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.open {
+            self.dispatch.gone(self.at);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Which image a reference names, with a memory of what could not be had.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hearth_drivers::{Driver, Image};
+use hearth_models::Error;
+use tokio::time::Instant;
+
+use crate::slots::back_off;
+
+/// References that failed of late and are remembered.
+const REMEMBERED: usize = 1_000;
+
+/// Asks the driver for images. A reference that failed more than once in a row is answered from memory for a
+/// while, so that a registry that is down, or an image that is not there, is not asked for at every call.
+#[derive(Debug)]
+pub(crate) struct Images {
+    driver: Arc<dyn Driver>,
+    failures: Mutex<HashMap<String, Failures>>,
+}
+
+#[derive(Debug)]
+struct Failures {
+    count: u32,
+    error: Error,
+    until: Instant,
+}
+
+impl Images {
+    pub(crate) fn new(driver: Arc<dyn Driver>) -> Self {
+        Self { driver, failures: Mutex::default() }
+    }
+
+    pub(crate) async fn get(&self, reference: &str) -> Result<Image, Error> {
+        if let Some(error) = self.remembered(reference) {
+            return Err(error);
+        }
+        match self.driver.image(reference).await {
+            Ok(image) => {
+                self.forget(reference);
+                Ok(image)
+            }
+            Err(error) => {
+                tracing::warn!(image = reference, error = %hearth_drivers::Chain(&error), "image could not be had");
+                let told = crate::client_error(&error);
+                if !error.is_engine_away() {
+                    self.remember(reference, &told);
+                }
+                Err(told)
+            }
+        }
+    }
+
+    fn remembered(&self, reference: &str) -> Option<Error> {
+        let failures = self.lock();
+        let known = failures.get(reference)?;
+        (known.count > 1 && known.until > Instant::now()).then(|| known.error.clone())
+    }
+
+    fn forget(&self, reference: &str) {
+        let mut failures = self.lock();
+        if !failures.is_empty() {
+            failures.remove(reference);
+        }
+    }
+
+    fn remember(&self, reference: &str, error: &Error) {
+        let now = Instant::now();
+        let mut failures = self.lock();
+        if failures.len() >= REMEMBERED {
+            failures.retain(|_, known| known.until > now);
+        }
+        if failures.len() >= REMEMBERED {
+            return;
+        }
+        let count = failures.get(reference).map_or(0, |known| known.count).saturating_add(1);
+        let known = Failures { count, error: error.clone(), until: now + back_off(count) };
+        failures.insert(reference.to_owned(), known);
+    }
+
+    /// Nothing is left half changed by panicking, so poison is no reason to stop.
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Failures>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,37 @@
+//! The life of a call: it waits for a slot, runs in a container, and leaves a record.
+//!
+//! [`Agent::submit`] takes an [`Invocation`] and the body of its request, and gives the function's [`Answer`] or a
+//! [`Failure`]. Either way the call is recorded, with its log and the samples of what it used.
+//!
+//! Inside, [`slots`] decides which call gets which container, purely; [`dispatch`] carries that out; [`hot`] and
+//! [`cold`] are the lives of containers; [`container`] is one exchange; [`formats`] is what is said in it.
+
+mod agent;
+mod answer;
+mod body;
+mod cold;
+mod container;
+mod cpu;
+mod dispatch;
+mod env;
+mod errors;
+mod formats;
+mod hot;
+mod images;
+mod invocation;
+mod live;
+mod log;
+mod metrics;
+mod outgoing;
+mod probe;
+mod quiet;
+mod settings;
+mod slots;
+
+pub use agent::{Agent, Occupancy, empty_body, full_body};
+pub use body::{Aborted, AnswerBody};
+pub use invocation::{Answer, BodyError, Failure, Invocation, Request, RequestBody};
+pub use metrics::{CallCounts, Metrics};
+pub use settings::Settings;
+
+use errors::client_error;

@@ -1,0 +1,167 @@
+//! A request on its way into a container.
+
+use std::io;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use hearth_models::Format;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http_body_util::BodyExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use crate::formats::{http as http_format, json};
+use crate::{BodyError, Invocation, RequestBody};
+
+/// The beginning of a request's body, read before a slot was asked for, and the rest if there is more.
+#[derive(Debug)]
+pub(crate) struct Prefix {
+    bytes: Bytes,
+    rest: Option<RequestBody>,
+}
+
+impl Prefix {
+    /// Reads `body` until it ends or `limit` bytes are there, so that a slow uploader does not hold a container.
+    pub(crate) async fn read(mut body: RequestBody, limit: usize) -> Result<Self, BodyError> {
+        let mut first = Bytes::new();
+        let mut bytes = BytesMut::new();
+        while first.len() + bytes.len() < limit {
+            let Some(frame) = body.frame().await else {
+                let bytes = if bytes.is_empty() { first } else { join(first, bytes) };
+                return Ok(Self { bytes, rest: None });
+            };
+            let Ok(data) = frame?.into_data() else { continue };
+            if first.is_empty() {
+                first = data;
+            } else {
+                bytes.put(data);
+            }
+        }
+        Ok(Self { bytes: join(first, bytes), rest: Some(body) })
+    }
+}
+
+fn join(first: Bytes, more: BytesMut) -> Bytes {
+    if more.is_empty() {
+        return first;
+    }
+    let mut all = BytesMut::with_capacity(first.len() + more.len());
+    all.put(first);
+    all.put(more);
+    all.freeze()
+}
+
+/// A request on its way into a container.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pending: Bytes,
+    rest: Option<RequestBody>,
+    chunked: bool,
+    /// The container is to see the end of file after it.
+    closes: bool,
+    done: bool,
+}
+
+/// Why a request could not be sent to its end.
+#[derive(Debug)]
+pub(crate) enum SendError {
+    /// The client did not send it to its end.
+    Body(BodyError),
+    /// The container does not take it.
+    Pipe(io::Error),
+}
+
+impl Outgoing {
+    /// The request of `invocation`, as its function's format writes it.
+    pub(crate) fn new(invocation: &Invocation, body: Prefix) -> Self {
+        let mut chunked = false;
+        let pending = match invocation.function.format {
+            Format::Default => body.bytes,
+            Format::Json => json::request(invocation, &body.bytes),
+            Format::Http => {
+                let framing = framing(invocation, body.bytes.len() as u64);
+                chunked = framing == http_format::BodyFraming::Chunked;
+                let mut bytes = BytesMut::from(http_format::request_head(invocation, framing));
+                if chunked {
+                    put_chunk(&mut bytes, &body.bytes);
+                    if body.rest.is_none() {
+                        bytes.put_slice(http_format::LAST_CHUNK);
+                    }
+                } else {
+                    bytes.put(body.bytes);
+                }
+                bytes.freeze()
+            }
+        };
+        let closes = invocation.function.format == Format::Default;
+        Self { pending, rest: body.rest, chunked, closes, done: false }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Nothing more can be sent.
+    pub(crate) fn give_up(&mut self) {
+        self.done = true;
+        self.rest = None;
+    }
+
+    /// Does the next step of sending. Cancelling it loses nothing.
+    pub(crate) async fn step(&mut self, stdin: &mut (impl AsyncWrite + Unpin)) -> Result<(), SendError> {
+        if !self.pending.is_empty() {
+            stdin.write_buf(&mut self.pending).await.map_err(SendError::Pipe)?;
+            return Ok(());
+        }
+        if let Some(rest) = &mut self.rest {
+            match rest.frame().await {
+                Some(Ok(frame)) => self.put(frame.into_data().unwrap_or_default()),
+                Some(Err(error)) => return Err(SendError::Body(error)),
+                None => {
+                    self.rest = None;
+                    if self.chunked {
+                        self.pending = Bytes::from_static(http_format::LAST_CHUNK);
+                    }
+                }
+            }
+            return Ok(());
+        }
+        if self.closes {
+            stdin.shutdown().await.map_err(SendError::Pipe)?;
+        } else {
+            stdin.flush().await.map_err(SendError::Pipe)?;
+        }
+        self.done = true;
+        Ok(())
+    }
+
+    fn put(&mut self, data: Bytes) {
+        self.pending = if self.chunked && !data.is_empty() {
+            let mut chunk = BytesMut::with_capacity(data.len() + 32);
+            put_chunk(&mut chunk, &data);
+            chunk.freeze()
+        } else {
+            data
+        };
+    }
+}
+
+fn put_chunk(bytes: &mut BytesMut, data: &[u8]) {
+    if !data.is_empty() {
+        bytes.put(http_format::chunk_prefix(data.len()));
+        bytes.put_slice(data);
+        bytes.put_slice(http_format::CHUNK_SUFFIX);
+    }
+}
+
+/// How the client delimited the body is how the function sees it delimited (v1 contract B.3.2).
+fn framing(invocation: &Invocation, read: u64) -> http_format::BodyFraming {
+    let headers = &invocation.request.headers;
+    if headers.contains_key(TRANSFER_ENCODING) {
+        return http_format::BodyFraming::Chunked;
+    }
+    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    match declared {
+        Some(length) => http_format::BodyFraming::Length(length),
+        None if read > 0 => http_format::BodyFraming::Length(read),
+        None => http_format::BodyFraming::Empty,
+    }
+}

@@ -1,0 +1,82 @@
+//! Samples of a container, told apart by whose they are: of the call that executes, or of no call.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use hearth_drivers::StatsSource;
+use hearth_models::Stat;
+use tokio::time::{Instant, sleep_until};
+
+use crate::metrics::{Metrics, Names};
+
+/// Executions shorter than this have no samples of their own.
+const SHORTEST: Duration = Duration::from_millis(50);
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// The samples of one container. Every one of them goes to the metrics as well.
+pub(crate) struct Probe {
+    source: Option<StatsSource>,
+    next_at: Instant,
+    executing_since: Option<Instant>,
+    names: Names,
+    metrics: Arc<Metrics>,
+}
+
+impl Probe {
+    pub(crate) fn new(source: StatsSource, names: Names, metrics: Arc<Metrics>) -> Self {
+        let next_at = Instant::now() + INTERVAL;
+        Self { source: Some(source), next_at, executing_since: None, names, metrics }
+    }
+
+    /// An execution begins: what comes from now on is its own.
+    pub(crate) fn begin(&mut self) {
+        let now = Instant::now();
+        self.executing_since = Some(now);
+        self.next_at = now + SHORTEST;
+        if let Some(StatsSource::Direct(sampler)) = &mut self.source {
+            sampler.mark();
+        }
+    }
+
+    /// The next sample, when it is due. Never, once there are none any more. Cancelling this loses nothing.
+    pub(crate) async fn next(&mut self) -> Stat {
+        let sample = match &mut self.source {
+            None => return pending().await,
+            Some(StatsSource::Stream(stream)) => stream.next().await,
+            Some(StatsSource::Direct(sampler)) => {
+                sleep_until(self.next_at).await;
+                self.next_at = match self.executing_since {
+                    Some(since) if self.next_at < since + INTERVAL => since + INTERVAL,
+                    _ => self.next_at + INTERVAL,
+                };
+                sampler.sample()
+            }
+        };
+        match sample {
+            Some(stat) => self.seen(stat),
+            None => {
+                self.source = None;
+                pending().await
+            }
+        }
+    }
+
+    /// The execution is over. Its last sample, if it was long enough for one and samples can be had at any time.
+    pub(crate) fn end(&mut self) -> Option<Stat> {
+        let since = self.executing_since.take()?;
+        self.next_at = Instant::now() + INTERVAL;
+        let Some(StatsSource::Direct(sampler)) = &mut self.source else { return None };
+        if since.elapsed() < SHORTEST {
+            return None;
+        }
+        let stat = sampler.sample()?;
+        Some(self.seen(stat))
+    }
+
+    fn seen(&self, stat: Stat) -> Stat {
+        self.metrics.sampled(&self.names, &stat);
+        stat
+    }
+}

@@ -1,0 +1,52 @@
+//! What can be set of the agent, with its defaults.
+
+use std::time::Duration;
+
+/// Settings of the agent. Sizes are bytes.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Memory that containers may reserve together.
+    pub memory: u64,
+    /// CPUs of the node; decides how many starts are in flight.
+    pub cpus: usize,
+    /// CPU limit of one container in thousandths of a core.
+    pub container_cpu_millis: Option<u64>,
+    /// Containers of one function at most.
+    pub max_containers_per_function: usize,
+    /// Calls of one function that may wait for a slot.
+    pub max_waiting_per_function: usize,
+    /// Calls that may wait for a slot on the node.
+    pub max_waiting: usize,
+    /// Stored log of a call; what comes after is discarded.
+    pub max_log: usize,
+    /// Body of an answer.
+    pub max_response: u64,
+    /// How much of a request body is read before a slot is asked for.
+    pub preread: usize,
+    /// A hot container goes back to the idle ones once its stderr was silent for so long after an answer.
+    pub drain: Duration,
+    /// Drain windows are timed by the kernel, to fractions of a millisecond. Off, tokio's clock is used, which tests
+    /// can pause.
+    pub precise_drain: bool,
+    /// Upper bound of the drain window however late a container's stderr comes.
+    pub max_drain: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            memory: 2 * 1024 * 1024 * 1024,
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            container_cpu_millis: None,
+            max_containers_per_function: 512,
+            max_waiting_per_function: 1_000,
+            max_waiting: 10_000,
+            max_log: 1024 * 1024,
+            max_response: 64 * 1024 * 1024,
+            preread: 256 * 1024,
+            drain: Duration::from_micros(250),
+            precise_drain: true,
+            max_drain: Duration::from_millis(5),
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! The slot queue of one key: its containers, its waiting calls, and when it wants another container.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use hearth_models::Error;
+use tokio::time::Instant;
+
+use super::average::Average;
+use super::{Demand, Limits, StartFailure, back_off};
+
+/// Start time of a container where none was measured yet, in seconds (a 2-core machine with Docker 20.10).
+const DEFAULT_START: f64 = 0.188;
+/// Calls shorter than this, in seconds, do not get ever more containers only because they wait.
+const SHORT_CALL: f64 = 0.020;
+/// The sum of waiting, in start times, that justifies a start while the CPU has room.
+const PATIENCE: f64 = 4.0;
+
+#[derive(Debug)]
+pub(super) struct Waiting<W> {
+    pub(super) id: u64,
+    pub(super) waiter: W,
+}
+
+#[derive(Debug)]
+pub(super) struct Idle<C> {
+    pub(super) id: u64,
+    pub(super) container: C,
+    pub(super) since: Instant,
+}
+
+/// A container that executes or drains.
+#[derive(Clone, Copy, Debug)]
+struct Busy {
+    since: Instant,
+    generation: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Starting {
+    since: Instant,
+    /// No other start was in flight when it began.
+    alone: bool,
+    generation: u64,
+}
+
+#[derive(Debug)]
+struct Failures {
+    count: u32,
+    error: Error,
+    until: Instant,
+}
+
+/// See the module's documentation. `T`, `W` and `C` are those of [`super::Action`].
+#[derive(Debug)]
+pub(super) struct Queue<T, W, C> {
+    pub(super) template: T,
+    pub(super) demand: Demand,
+    pub(super) line: VecDeque<Waiting<W>>,
+    /// The key stands in the node's ring of keys that may want a start.
+    pub(super) in_ring: bool,
+    /// Since when a wanted start has lacked memory.
+    pub(super) short_of_memory: Option<Instant>,
+    idle: Vec<Idle<C>>,
+    busy: HashMap<u64, Busy>,
+    starting: HashMap<u64, Starting>,
+    retiring: HashSet<u64>,
+    /// Containers of an earlier generation are retired instead of used again.
+    generation: u64,
+    execution: Average,
+    start: Average,
+    /// Waiting time, summed over the line since the last start.
+    waited: Duration,
+    waited_until: Instant,
+    failures: Option<Failures>,
+}
+
+impl<T, W, C> Queue<T, W, C> {
+    pub(super) fn new(template: T, demand: Demand, now: Instant) -> Self {
+        Self {
+            template,
+            demand,
+            line: VecDeque::new(),
+            in_ring: false,
+            short_of_memory: None,
+            idle: Vec::new(),
+            busy: HashMap::new(),
+            starting: HashMap::new(),
+            retiring: HashSet::new(),
+            generation: 0,
+            execution: Average::new(),
+            start: Average::new(),
+            waited: Duration::ZERO,
+            waited_until: now,
+            failures: None,
+        }
+    }
+
+    // === the line ===
+
+    pub(super) fn join(&mut self, id: u64, waiter: W, now: Instant) {
+        self.count_waiting(now);
+        self.line.push_back(Waiting { id, waiter });
+    }
+
+    pub(super) fn next(&mut self, now: Instant) -> Option<W> {
+        self.count_waiting(now);
+        self.line.pop_front().map(|waiting| waiting.waiter)
+    }
+
+    pub(super) fn leave(&mut self, id: u64, now: Instant) -> Option<W> {
+        self.count_waiting(now);
+        let at = self.line.iter().position(|waiting| waiting.id == id)?;
+        self.line.remove(at).map(|waiting| waiting.waiter)
+    }
+
+    fn count_waiting(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.waited_until);
+        self.waited += passed.saturating_mul(u32::try_from(self.line.len()).unwrap_or(u32::MAX));
+        self.waited_until = now;
+    }
+
+    // === containers ===
+
+    /// Takes the most recently used idle container.
+    pub(super) fn take_idle(&mut self, now: Instant) -> Option<(u64, C)> {
+        let Idle { id, container, .. } = self.idle.pop()?;
+        self.busy.insert(id, Busy { since: now, generation: self.generation });
+        Some((id, container))
+    }
+
+    /// Takes `id` out of the idle ones, if it is there, because it goes.
+    pub(super) fn retire_idle(&mut self, id: u64) -> Option<C> {
+        let at = self.idle.iter().position(|idle| idle.id == id)?;
+        self.retiring.insert(id);
+        Some(self.idle.remove(at).container)
+    }
+
+    /// Takes all idle containers out, and those that work now when they come back.
+    pub(super) fn retire_all(&mut self) -> Vec<C> {
+        self.generation += 1;
+        let idle = std::mem::take(&mut self.idle);
+        self.retiring.extend(idle.iter().map(|idle| idle.id));
+        idle.into_iter().map(|idle| idle.container).collect()
+    }
+
+    pub(super) fn oldest_idle(&self) -> Option<(u64, Instant)> {
+        self.idle.first().map(|idle| (idle.id, idle.since))
+    }
+
+    pub(super) fn put_idle(&mut self, id: u64, container: C, now: Instant) {
+        self.idle.push(Idle { id, container, since: now });
+    }
+
+    pub(super) fn begin_start(&mut self, id: u64, alone: bool, now: Instant) {
+        self.count_waiting(now);
+        self.waited = Duration::ZERO;
+        self.short_of_memory = None;
+        self.starting.insert(id, Starting { since: now, alone, generation: self.generation });
+    }
+
+    /// The start of `id` is over: whether the container may serve. None when it was not known to be starting.
+    pub(super) fn end_start(&mut self, id: u64, alone: bool, now: Instant) -> Option<Reuse> {
+        let start = self.starting.remove(&id)?;
+        if start.alone && alone {
+            self.start.add(now - start.since);
+        }
+        self.failures = None;
+        Some(self.reuse(start.generation))
+    }
+
+    /// The start of `id` failed. Whether it was known to be starting.
+    pub(super) fn fail_start(&mut self, id: u64, failure: &StartFailure, now: Instant) -> bool {
+        let known = self.starting.remove(&id).is_some();
+        if known && failure.blame_key {
+            let count = self.failures.as_ref().map_or(0, |failures| failures.count) + 1;
+            self.failures = Some(Failures { count, error: failure.error.clone(), until: now + back_off(count) });
+        }
+        known
+    }
+
+    /// A container came back after a call: whether it may serve another. None when it is not known to work.
+    pub(super) fn finish_work(&mut self, id: u64, now: Instant) -> Option<Reuse> {
+        let busy = self.busy.remove(&id)?;
+        self.execution.add(now - busy.since);
+        Some(self.reuse(busy.generation))
+    }
+
+    const fn reuse(&self, generation: u64) -> Reuse {
+        if generation == self.generation { Reuse::Yes } else { Reuse::No }
+    }
+
+    pub(super) fn mark_busy(&mut self, id: u64, now: Instant) {
+        self.busy.insert(id, Busy { since: now, generation: self.generation });
+    }
+
+    pub(super) fn mark_retiring(&mut self, id: u64) {
+        self.retiring.insert(id);
+    }
+
+    /// The container is gone: what it was. None when it was not known.
+    pub(super) fn forget(&mut self, id: u64, now: Instant) -> Option<Gone> {
+        if let Some(busy) = self.busy.remove(&id) {
+            self.execution.add(now - busy.since);
+            return Some(Gone::Live);
+        }
+        if self.starting.remove(&id).is_some() {
+            return Some(Gone::Starting);
+        }
+        if self.retiring.remove(&id) {
+            return Some(Gone::Retiring);
+        }
+        let at = self.idle.iter().position(|idle| idle.id == id)?;
+        self.idle.remove(at);
+        Some(Gone::Live)
+    }
+
+    // === counts ===
+
+    pub(super) fn idle(&self) -> usize {
+        self.idle.len()
+    }
+
+    pub(super) fn busy(&self) -> usize {
+        self.busy.len()
+    }
+
+    pub(super) fn starting(&self) -> usize {
+        self.starting.len()
+    }
+
+    /// Containers that hold memory and will serve: idle, working, starting.
+    pub(super) fn containers(&self) -> usize {
+        self.idle.len() + self.busy.len() + self.starting.len()
+    }
+
+    pub(super) fn memory_held(&self) -> u64 {
+        self.demand.memory.saturating_mul(self.containers() as u64)
+    }
+
+    /// Nothing would be lost with it.
+    pub(super) fn is_empty(&self, now: Instant) -> bool {
+        self.containers() == 0
+            && self.retiring.is_empty()
+            && self.line.is_empty()
+            && self.failures.as_ref().is_none_or(|failures| failures.until <= now)
+    }
+
+    // === the launch policy ===
+
+    /// The answer from memory for a call of a key that keeps failing to start.
+    pub(super) fn refusal(&self, now: Instant) -> Option<Error> {
+        let failures = self.failures.as_ref().filter(|failures| failures.until > now)?;
+        (self.containers() == 0 && failures.count > 1).then(|| failures.error.clone())
+    }
+
+    /// Whether one more container should be started now, memory aside.
+    pub(super) fn wants_start(&mut self, limits: &Limits, cpu_has_room: bool, now: Instant) -> bool {
+        self.count_waiting(now);
+        let n = self.containers();
+        // A hot start serves whoever is first when it is done; a cold call has left the line with its own start.
+        let served = if self.demand.cold { 0 } else { self.starting.len() };
+        if self.line.len() <= served || n >= limits.containers_per_key {
+            return false;
+        }
+        if self.failures.as_ref().is_some_and(|failures| failures.until > now && n > 0) {
+            return false;
+        }
+        if self.demand.cold || n == 0 {
+            return true;
+        }
+        let start = self.start.seconds_or(DEFAULT_START);
+        let execution = self.expected_execution(now);
+        if self.line.len() as f64 * execution / n as f64 > start {
+            return true;
+        }
+        let may_grow = execution >= SHORT_CALL || n < limits.short_call_containers();
+        cpu_has_room && may_grow && self.waited.as_secs_f64() > PATIENCE * start
+    }
+
+    /// Average execution time in seconds; calls that still run contribute at least their age.
+    fn expected_execution(&self, now: Instant) -> f64 {
+        let known = self.execution.seconds_or(0.0);
+        if self.busy.is_empty() {
+            return known;
+        }
+        let age = |busy: &Busy| now.saturating_duration_since(busy.since).as_secs_f64();
+        self.busy.values().map(|busy| age(busy).max(known)).sum::<f64>() / self.busy.len() as f64
+    }
+}
+
+/// Whether a container may serve another call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reuse {
+    Yes,
+    No,
+}
+
+/// What a container was when it went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    Live,
+    Starting,
+    Retiring,
+}

@@ -1,0 +1,390 @@
+//! The node: all slot queues, and the memory and the starts they share.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use hearth_models::{Error, FnId};
+use tokio::time::Instant;
+
+use super::queue::{Gone, Queue, Reuse};
+use super::{Action, Admission, ContainerRef, Demand, Limits, SlotKey, StartFailure, Ticket};
+
+/// A key that has lacked memory for so long may take it from the key that holds the most.
+const FAIR_WAIT: Duration = Duration::from_secs(1);
+
+/// Decides which call gets which container. See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Scheduler<T, W, C> {
+    limits: Limits,
+    queues: HashMap<SlotKey, Queue<T, W, C>>,
+    /// Keys with waiting calls, in turn.
+    ring: VecDeque<SlotKey>,
+    starting: usize,
+    waiting: usize,
+    reserved: u64,
+    /// The part of `reserved` that containers on their way out will give back.
+    leaving: u64,
+    /// Since when some key has wanted a start that memory does not allow.
+    short_since: Option<Instant>,
+    cpu_has_room: bool,
+    next_id: u64,
+}
+
+/// How things stand on the node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gauges {
+    pub(crate) waiting: usize,
+    pub(crate) starting: usize,
+    pub(crate) busy: usize,
+    pub(crate) idle: usize,
+    pub(crate) memory_reserved: u64,
+    pub(crate) memory_capacity: u64,
+}
+
+impl<T: Clone, W, C> Scheduler<T, W, C> {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            queues: HashMap::new(),
+            ring: VecDeque::new(),
+            starting: 0,
+            waiting: 0,
+            reserved: 0,
+            leaving: 0,
+            short_since: None,
+            cpu_has_room: true,
+            next_id: 0,
+        }
+    }
+
+    // === what calls do ===
+
+    /// A call asks for a container of `key`. `describe` says what one is made of, asked when the key is new.
+    pub(crate) fn call(
+        &mut self,
+        key: SlotKey,
+        waiter: W,
+        now: Instant,
+        describe: impl FnOnce() -> (T, Demand),
+        actions: &mut Vec<Action<T, W, C>>,
+    ) -> Admission<W, C> {
+        let queue = self.queues.entry(key).or_insert_with(|| {
+            let (template, demand) = describe();
+            Queue::new(template, demand, now)
+        });
+        if let Some((id, container)) = queue.take_idle(now) {
+            return Admission::Now { waiter, container, at: ContainerRef { key, id } };
+        }
+        if let Some(error) = refusal(&self.limits, self.waiting, queue, now) {
+            self.drop_if_empty(key, now);
+            return Admission::Refused { waiter, error };
+        }
+        self.next_id += 1;
+        let id = self.next_id;
+        queue.join(id, waiter, now);
+        self.waiting += 1;
+        if !queue.in_ring {
+            queue.in_ring = true;
+            self.ring.push_back(key);
+        }
+        self.launch_where_due(now, actions);
+        Admission::Waiting(Ticket { key, id })
+    }
+
+    /// A waiting call leaves the line. It gets its waiter back unless it was served meanwhile.
+    pub(crate) fn abandon(&mut self, ticket: Ticket, now: Instant) -> Option<W> {
+        let waiter = self.queues.get_mut(&ticket.key)?.leave(ticket.id, now)?;
+        self.waiting -= 1;
+        self.drop_if_empty(ticket.key, now);
+        Some(waiter)
+    }
+
+    // === what containers do ===
+
+    /// A hot container is ready for its first call.
+    pub(crate) fn launched(
+        &mut self,
+        at: ContainerRef,
+        container: C,
+        now: Instant,
+        actions: &mut Vec<Action<T, W, C>>,
+    ) {
+        let reuse = self.end_start(at, now);
+        self.offer(at, container, reuse, now, actions);
+    }
+
+    /// The container that a cold call started for itself runs.
+    pub(crate) fn cold_started(&mut self, at: ContainerRef, now: Instant, actions: &mut Vec<Action<T, W, C>>) {
+        if self.end_start(at, now).is_some()
+            && let Some(queue) = self.queues.get_mut(&at.key)
+        {
+            queue.mark_busy(at.id, now);
+        }
+        self.launch_where_due(now, actions);
+    }
+
+    /// A start failed. Its waiters are told when nothing else can serve them.
+    pub(crate) fn start_failed(
+        &mut self,
+        at: ContainerRef,
+        failure: &StartFailure,
+        now: Instant,
+        actions: &mut Vec<Action<T, W, C>>,
+    ) {
+        let Some(queue) = self.queues.get_mut(&at.key) else { return };
+        if queue.fail_start(at.id, failure, now) {
+            self.starting -= 1;
+            self.reserved -= queue.demand.memory;
+            if queue.containers() == 0 && !queue.demand.cold {
+                while let Some(waiter) = queue.next(now) {
+                    self.waiting -= 1;
+                    actions.push(Action::Refuse { waiter, error: failure.error.clone() });
+                }
+            }
+        }
+        self.launch_where_due(now, actions);
+        self.drop_if_empty(at.key, now);
+    }
+
+    /// A container may serve another call: the next in line gets it, or it idles.
+    pub(crate) fn freed(&mut self, at: ContainerRef, container: C, now: Instant, actions: &mut Vec<Action<T, W, C>>) {
+        let reuse = self.queues.get_mut(&at.key).and_then(|queue| queue.finish_work(at.id, now));
+        let reuse = if self.must_yield(at.key, now) { reuse.and(Some(Reuse::No)) } else { reuse };
+        self.offer(at, container, reuse, now, actions);
+    }
+
+    fn offer(
+        &mut self,
+        at: ContainerRef,
+        container: C,
+        reuse: Option<Reuse>,
+        now: Instant,
+        actions: &mut Vec<Action<T, W, C>>,
+    ) {
+        let Some((queue, reuse)) = self.queues.get_mut(&at.key).zip(reuse) else {
+            // Nobody accounts for it any more.
+            actions.push(Action::Retire { container });
+            return;
+        };
+        if reuse == Reuse::No {
+            queue.mark_retiring(at.id);
+            self.leaving += queue.demand.memory;
+            actions.push(Action::Retire { container });
+        } else if let Some(waiter) = queue.next(now) {
+            self.waiting -= 1;
+            queue.mark_busy(at.id, now);
+            actions.push(Action::Assign { waiter, container, at });
+        } else {
+            queue.put_idle(at.id, container, now);
+        }
+        self.launch_where_due(now, actions);
+    }
+
+    /// An idle container wants to go, because it idled long enough or died. Whether it may: false when it was
+    /// given to a call at this very moment.
+    pub(crate) fn leave(&mut self, at: ContainerRef) -> bool {
+        let Some(queue) = self.queues.get_mut(&at.key) else { return true };
+        let idle = queue.retire_idle(at.id).is_some();
+        if idle {
+            self.leaving += queue.demand.memory;
+        }
+        idle
+    }
+
+    /// A container is gone and its memory is free, whatever it did before. Every container ends here but those
+    /// whose start failed.
+    pub(crate) fn gone(&mut self, at: ContainerRef, now: Instant, actions: &mut Vec<Action<T, W, C>>) {
+        let Some(queue) = self.queues.get_mut(&at.key) else { return };
+        let Some(was) = queue.forget(at.id, now) else { return };
+        let memory = queue.demand.memory;
+        self.reserved -= memory;
+        match was {
+            Gone::Starting => self.starting -= 1,
+            Gone::Retiring => self.leaving -= memory,
+            Gone::Live => {}
+        }
+        self.launch_where_due(now, actions);
+        self.drop_if_empty(at.key, now);
+    }
+
+    // === what the node does ===
+
+    /// Time has passed: starts may be due. Whether calls wait, so that it should be told again soon.
+    pub(crate) fn tick(&mut self, cpu_has_room: bool, now: Instant, actions: &mut Vec<Action<T, W, C>>) -> bool {
+        self.cpu_has_room = cpu_has_room;
+        self.launch_where_due(now, actions);
+        !self.ring.is_empty()
+    }
+
+    /// A function changed or was deleted: its idle containers go at once, its busy ones after their call.
+    pub(crate) fn retire_function(&mut self, function: FnId, actions: &mut Vec<Action<T, W, C>>) {
+        for (_, queue) in self.queues.iter_mut().filter(|(key, _)| key.function == function) {
+            let retired = queue.retire_all();
+            self.leaving += queue.demand.memory * retired.len() as u64;
+            actions.extend(retired.into_iter().map(|container| Action::Retire { container }));
+        }
+    }
+
+    /// The server stops: every idle container goes, every busy one after its call.
+    pub(crate) fn retire_everything(&mut self, actions: &mut Vec<Action<T, W, C>>) {
+        let functions: Vec<FnId> = self.queues.keys().map(|key| key.function).collect();
+        functions.into_iter().for_each(|function| self.retire_function(function, actions));
+    }
+
+    /// Forgets keys that nothing is left of; to be called now and then.
+    pub(crate) fn sweep(&mut self, now: Instant) {
+        let empty: Vec<SlotKey> =
+            self.queues.iter().filter(|(_, queue)| queue.is_empty(now)).map(|(key, _)| *key).collect();
+        empty.into_iter().for_each(|key| self.drop_if_empty(key, now));
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.queues.is_empty() && self.ring.is_empty() && self.leaving == 0
+    }
+
+    /// How things stand.
+    pub(crate) fn gauges(&self) -> Gauges {
+        let start = Gauges {
+            waiting: self.waiting,
+            starting: self.starting,
+            memory_reserved: self.reserved,
+            memory_capacity: self.limits.memory,
+            ..Gauges::default()
+        };
+        self.queues.values().fold(start, |sum, queue| Gauges {
+            busy: sum.busy + queue.busy(),
+            idle: sum.idle + queue.idle(),
+            ..sum
+        })
+    }
+
+    /// Starts containers for the keys that want one, in turn, while starts and memory are free.
+    fn launch_where_due(&mut self, now: Instant, actions: &mut Vec<Action<T, W, C>>) {
+        let mut untried = self.ring.len();
+        let mut short = false;
+        while untried > 0 && self.starting < self.limits.starts() {
+            untried -= 1;
+            let Some(key) = self.ring.pop_front() else { break };
+            let Some(queue) = self.queues.get_mut(&key) else { continue };
+            if queue.line.is_empty() {
+                queue.in_ring = false;
+                queue.short_of_memory = None;
+                continue;
+            }
+            self.ring.push_back(key);
+            if !queue.wants_start(&self.limits, self.cpu_has_room, now) {
+                continue;
+            }
+            let (need, held) = (queue.demand.memory, queue.memory_held());
+            if self.reserved + need <= self.limits.memory && !self.starves_below(held, now) {
+                self.start(key, now, actions);
+                untried = self.ring.len();
+            } else {
+                short = true;
+                self.lacks_memory(key, need, now, actions);
+            }
+        }
+        if short {
+            self.short_since.get_or_insert(now);
+        } else if untried == 0 {
+            self.short_since = None;
+        }
+    }
+
+    fn start(&mut self, key: SlotKey, now: Instant, actions: &mut Vec<Action<T, W, C>>) {
+        let Some(queue) = self.queues.get_mut(&key) else { return };
+        self.next_id += 1;
+        let at = ContainerRef { key, id: self.next_id };
+        queue.begin_start(at.id, self.starting == 0, now);
+        self.starting += 1;
+        self.reserved += queue.demand.memory;
+        if !queue.demand.cold {
+            actions.push(Action::Launch { template: queue.template.clone(), at });
+        } else if let Some(waiter) = queue.next(now) {
+            self.waiting -= 1;
+            actions.push(Action::Admit { waiter, at });
+        }
+    }
+
+    fn lacks_memory(&mut self, key: SlotKey, need: u64, now: Instant, actions: &mut Vec<Action<T, W, C>>) {
+        if let Some(queue) = self.queues.get_mut(&key) {
+            queue.short_of_memory.get_or_insert(now);
+        }
+        self.evict_for(key, need, actions);
+    }
+
+    /// Makes room for `need` bytes by letting idle containers of other keys go, least recently used first; none
+    /// when that would not be enough.
+    fn evict_for(&mut self, key: SlotKey, need: u64, actions: &mut Vec<Action<T, W, C>>) {
+        let missing = |this: &Self| (this.reserved - this.leaving + need).saturating_sub(this.limits.memory);
+        let others = || self.queues.iter().filter(|(other, _)| **other != key);
+        let evictable: u64 = others().map(|(_, queue)| queue.demand.memory * queue.idle() as u64).sum();
+        if missing(self) > evictable {
+            return;
+        }
+        while missing(self) > 0 {
+            let oldest = self
+                .queues
+                .iter()
+                .filter(|(other, _)| **other != key)
+                .filter_map(|(other, queue)| queue.oldest_idle().map(|(id, since)| (since, *other, id)))
+                .min();
+            let Some((_, other, id)) = oldest else { return };
+            let Some(queue) = self.queues.get_mut(&other) else { return };
+            let Some(container) = queue.retire_idle(id) else { return };
+            self.leaving += queue.demand.memory;
+            actions.push(Action::Retire { container });
+        }
+    }
+
+    /// Whether a freed container of `key` has to go: another key has lacked memory for too long, and of all keys
+    /// this one holds the most.
+    fn must_yield(&self, key: SlotKey, now: Instant) -> bool {
+        let own = self.queues.get(&key).map_or(0, Queue::memory_held);
+        self.starves_below(own, now) && self.queues.values().all(|queue| queue.memory_held() <= own)
+    }
+
+    /// Whether some key has lacked memory for too long and holds less than `held` bytes.
+    fn starves_below(&self, held: u64, now: Instant) -> bool {
+        let overdue = |since: Instant| now.saturating_duration_since(since) > FAIR_WAIT;
+        // Most questions end here: the queues are looked through only where one of them may be starved.
+        self.short_since.is_some_and(overdue)
+            && self.queues.values().any(|queue| {
+                !queue.line.is_empty() && queue.memory_held() < held && queue.short_of_memory.is_some_and(overdue)
+            })
+    }
+
+    fn end_start(&mut self, at: ContainerRef, now: Instant) -> Option<Reuse> {
+        let alone = self.starting == 1;
+        let reuse = self.queues.get_mut(&at.key)?.end_start(at.id, alone, now)?;
+        self.starting -= 1;
+        Some(reuse)
+    }
+
+    fn drop_if_empty(&mut self, key: SlotKey, now: Instant) {
+        if self.queues.get(&key).is_some_and(|queue| queue.is_empty(now)) {
+            self.queues.remove(&key);
+            self.ring.retain(|other| *other != key);
+        }
+    }
+}
+
+/// Why a call may not even wait.
+fn refusal<T, W, C>(limits: &Limits, waiting: usize, queue: &Queue<T, W, C>, now: Instant) -> Option<Error> {
+    const MIB: u64 = 1024 * 1024;
+    if queue.demand.memory > limits.memory {
+        let (need, have) = (queue.demand.memory / MIB, limits.memory / MIB);
+        return Some(Error::NoCapacity(format!("function needs {need} MB of memory, this server has {have} MB")));
+    }
+    if let Some(error) = queue.refusal(now) {
+        return Some(error);
+    }
+    if queue.line.len() >= limits.waiting_per_key {
+        return Some(Error::NoCapacity("too many calls of this function are waiting".to_owned()));
+    }
+    if waiting >= limits.waiting {
+        return Some(Error::NoCapacity("too many calls are waiting on this server".to_owned()));
+    }
+    None
+}

@@ -1,0 +1,528 @@
+//! The scheduler without a runtime: what it decides in named situations, and what holds whatever happens.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use hearth_models::{Error, FnId};
+use proptest::prelude::*;
+use tokio::time::Instant;
+
+use super::*;
+
+type Node = Scheduler<u8, u32, u32>;
+type Actions = Vec<Action<u8, u32, u32>>;
+
+const MB: u64 = 1024 * 1024;
+const LIMITS: Limits = Limits { memory: 1024 * MB, cpus: 2, containers_per_key: 100, waiting_per_key: 50, waiting: 80 };
+
+fn hot() -> (u8, Demand) {
+    (0, Demand { memory: 128 * MB, cold: false })
+}
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// One function on a node, and the launches that were asked for.
+struct Bench {
+    node: Node,
+    now: Instant,
+    key: SlotKey,
+    launches: Vec<ContainerRef>,
+    seen: Vec<Action<u8, u32, u32>>,
+}
+
+impl Bench {
+    fn new(limits: Limits) -> Self {
+        let key = SlotKey::new(FnId::generate(), &0);
+        Self { node: Node::new(limits), now: Instant::now(), key, launches: vec![], seen: vec![] }
+    }
+
+    fn call(&mut self, waiter: u32) -> Admission<u32, u32> {
+        self.call_key(self.key, waiter, hot())
+    }
+
+    fn call_key(&mut self, key: SlotKey, waiter: u32, what: (u8, Demand)) -> Admission<u32, u32> {
+        let mut actions = Actions::new();
+        let admission = self.node.call(key, waiter, self.now, || what, &mut actions);
+        self.note(actions);
+        admission
+    }
+
+    fn tick(&mut self, after: Duration) {
+        self.now += after;
+        let mut actions = Actions::new();
+        self.node.tick(true, self.now, &mut actions);
+        self.note(actions);
+    }
+
+    fn launched(&mut self, container: u32) -> ContainerRef {
+        let at = self.launches.remove(0);
+        let mut actions = Actions::new();
+        self.node.launched(at, container, self.now, &mut actions);
+        self.note(actions);
+        at
+    }
+
+    fn freed(&mut self, at: ContainerRef, container: u32) {
+        let mut actions = Actions::new();
+        self.node.freed(at, container, self.now, &mut actions);
+        self.note(actions);
+    }
+
+    fn gone(&mut self, at: ContainerRef) {
+        let mut actions = Actions::new();
+        self.node.gone(at, self.now, &mut actions);
+        self.note(actions);
+    }
+
+    fn note(&mut self, actions: Actions) {
+        for action in actions {
+            match action {
+                Action::Launch { at, .. } => self.launches.push(at),
+                other => self.seen.push(other),
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_call_starts_one_container_and_gets_it() {
+    let mut bench = Bench::new(LIMITS);
+    assert!(matches!(bench.call(1), Admission::Waiting(_)));
+    assert_eq!(bench.launches.len(), 1);
+    let at = bench.launched(10);
+    assert_eq!(bench.seen, [Action::Assign { waiter: 1, container: 10, at }]);
+    bench.freed(at, 10);
+    assert_eq!(bench.call(2), Admission::Now { waiter: 2, container: 10, at });
+}
+
+#[test]
+fn the_most_recently_used_container_is_taken_first() {
+    let mut bench = Bench::new(LIMITS);
+    let first = warm(&mut bench, 10);
+    let Admission::Now { .. } = bench.call(2) else { panic!("warm") };
+    let second = warm(&mut bench, 20);
+    bench.freed(first, 10);
+    assert!(matches!(bench.call(4), Admission::Now { container: 10, .. }));
+    assert!(matches!(bench.call(5), Admission::Now { container: 20, at, .. } if at == second));
+}
+
+/// Makes one more idle container.
+fn warm(bench: &mut Bench, container: u32) -> ContainerRef {
+    let Admission::Waiting(_) = bench.call(container + 1000) else { panic!("an idle one was left") };
+    while bench.launches.is_empty() {
+        bench.tick(ms(100));
+    }
+    let at = bench.launched(container);
+    bench.now += ms(1);
+    bench.freed(at, container);
+    bench.seen.clear();
+    at
+}
+
+#[test]
+fn short_calls_of_many_clients_start_few_containers() {
+    let mut bench = Bench::new(LIMITS);
+    let mut live: BTreeMap<u32, ContainerRef> = BTreeMap::new();
+    let mut started = 0;
+    (0..50).for_each(|waiter| drop(bench.call(waiter)));
+    // Half a minute in which every container answers after a millisecond and every answer is followed by a call.
+    // Starts take 200 ms.
+    for step in 0..30_000u32 {
+        bench.tick(ms(1));
+        let ready = if step % 200 == 199 { std::mem::take(&mut bench.launches) } else { Vec::new() };
+        for at in ready {
+            started += 1;
+            live.insert(started, at);
+            let mut actions = Actions::new();
+            bench.node.launched(at, started, bench.now, &mut actions);
+            bench.note(actions);
+        }
+        let busy: Vec<u32> = bench
+            .seen
+            .drain(..)
+            .filter_map(|action| match action {
+                Action::Assign { container, .. } => Some(container),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        bench.now += Duration::from_micros(500);
+        for container in busy {
+            bench.freed(live[&container], container);
+            drop(bench.call(step));
+        }
+    }
+    assert!(started as usize <= LIMITS.short_call_containers(), "{started} containers");
+    assert!(started > 1);
+}
+
+#[test]
+fn long_calls_grow_to_a_container_each() {
+    let limits = Limits { memory: 64 * 128 * MB, waiting_per_key: 100, waiting: 100, ..LIMITS };
+    let mut bench = Bench::new(limits);
+    (0..40).for_each(|waiter| drop(bench.call(waiter)));
+    let mut started = 0;
+    // Starts take 200 ms, calls for ever.
+    for _ in 0..200 {
+        let ready: Vec<ContainerRef> = bench.launches.drain(..).collect();
+        assert!(ready.len() <= limits.starts());
+        bench.tick(ms(200));
+        for at in ready {
+            started += 1;
+            let mut actions = Actions::new();
+            bench.node.launched(at, started, bench.now, &mut actions);
+            bench.note(actions);
+        }
+    }
+    assert_eq!(started, 40);
+    assert_eq!(bench.node.gauges().waiting, 0);
+}
+
+#[test]
+fn never_more_starts_than_waiting_calls() {
+    let mut bench = Bench::new(LIMITS);
+    bench.call(1);
+    (0..100).for_each(|_| bench.tick(ms(100)));
+    assert_eq!(bench.launches.len(), 1);
+}
+
+#[test]
+fn a_failed_start_is_told_to_all_who_wait_for_it_and_repeated_ones_are_answered_from_memory() {
+    let mut bench = Bench::new(LIMITS);
+    let failure = StartFailure { error: Error::StartFailed("no such file".into()), blame_key: true };
+    for round in 0..2 {
+        bench.call(round * 10 + 1);
+        bench.call(round * 10 + 2);
+        let at = bench.launches.pop().unwrap();
+        let mut actions = Actions::new();
+        bench.node.start_failed(at, &failure, bench.now, &mut actions);
+        let told = |waiter| Action::Refuse { waiter, error: failure.error.clone() };
+        assert_eq!(actions, [told(round * 10 + 1), told(round * 10 + 2)]);
+    }
+    assert_eq!(bench.call(30), Admission::Refused { waiter: 30, error: failure.error.clone() });
+    bench.now += back_off(2) + ms(1);
+    assert!(matches!(bench.call(31), Admission::Waiting(_)));
+    assert_eq!(bench.node.gauges().memory_reserved, 128 * MB);
+}
+
+#[test]
+fn a_failed_start_is_not_told_while_another_container_lives() {
+    let mut bench = Bench::new(LIMITS);
+    let at = warm(&mut bench, 10);
+    bench.call(1);
+    bench.call(2);
+    bench.tick(ms(5_000));
+    let second = bench.launches.pop().unwrap();
+    let failure = StartFailure { error: Error::Internal, blame_key: true };
+    let mut actions = Actions::new();
+    bench.node.start_failed(second, &failure, bench.now, &mut actions);
+    assert!(!actions.iter().any(|action| matches!(action, Action::Refuse { .. })));
+    bench.freed(at, 10);
+    assert_eq!(bench.seen, [Action::Assign { waiter: 2, container: 10, at }]);
+}
+
+#[test]
+fn idle_containers_of_others_make_room_oldest_first_and_only_if_that_is_enough() {
+    let mut bench = Bench::new(Limits { memory: 300 * MB, ..LIMITS });
+    let old = warm(&mut bench, 10);
+    bench.key = SlotKey::new(FnId::generate(), &1);
+    bench.now += ms(10);
+    warm(&mut bench, 20);
+    let third = SlotKey::new(FnId::generate(), &2);
+    bench.call_key(third, 1, (0, Demand { memory: 290 * MB, cold: false }));
+    let retired: Vec<_> = bench.seen.drain(..).collect();
+    assert_eq!(retired, [Action::Retire { container: 10 }, Action::Retire { container: 20 }]);
+    assert!(bench.launches.is_empty(), "the memory is not free yet");
+    bench.gone(old);
+    assert!(bench.launches.is_empty());
+    let gauges = bench.node.gauges();
+    assert_eq!((gauges.memory_reserved, gauges.waiting), (128 * MB, 1));
+}
+
+#[test]
+fn a_call_larger_than_the_node_is_refused_at_once() {
+    let mut bench = Bench::new(LIMITS);
+    let what = (0, Demand { memory: 2048 * MB, cold: true });
+    let Admission::Refused { error, .. } = bench.call_key(bench.key, 1, what) else { panic!("let in") };
+    assert_eq!(error.status(), 503);
+    assert_eq!(bench.node.gauges(), Gauges { memory_capacity: LIMITS.memory, ..Gauges::default() });
+}
+
+#[test]
+fn lines_are_bounded_per_function_and_per_node() {
+    let mut bench = Bench::new(LIMITS);
+    (0..50).for_each(|waiter| drop(bench.call(waiter)));
+    assert!(matches!(bench.call(99), Admission::Refused { error: Error::NoCapacity(_), .. }));
+    bench.key = SlotKey::new(FnId::generate(), &0);
+    (0..30).for_each(|waiter| drop(bench.call(waiter)));
+    assert!(matches!(bench.call(99), Admission::Refused { error: Error::NoCapacity(_), .. }));
+}
+
+#[test]
+fn who_holds_the_most_yields_to_a_function_that_starves() {
+    let mut bench = Bench::new(Limits { memory: 256 * MB, ..LIMITS });
+    let rich = bench.key;
+    bench.call(1);
+    bench.call(2);
+    let a = bench.launched(10);
+    bench.tick(ms(5_000));
+    bench.launched(20);
+    (3..20).for_each(|waiter| drop(bench.call(waiter)));
+    let poor = SlotKey::new(FnId::generate(), &0);
+    bench.call_key(poor, 100, hot());
+    bench.seen.clear();
+    bench.tick(ms(500));
+    bench.freed(a, 10);
+    assert!(matches!(bench.seen.pop(), Some(Action::Assign { container: 10, .. })), "not starved yet");
+    bench.tick(ms(600));
+    bench.freed(a, 10);
+    assert_eq!(bench.seen, [Action::Retire { container: 10 }]);
+    bench.gone(a);
+    assert_eq!(bench.launches.iter().map(|at| at.key).collect::<Vec<_>>(), [poor]);
+    assert_ne!(rich, poor);
+}
+
+#[test]
+fn a_changed_function_keeps_no_container_of_before() {
+    let mut bench = Bench::new(LIMITS);
+    let idle = warm(&mut bench, 10);
+    let Admission::Now { .. } = bench.call(1) else { panic!("warm") };
+    let other = warm(&mut bench, 20);
+    let mut actions = Actions::new();
+    bench.node.retire_function(bench.key.function, &mut actions);
+    assert_eq!(actions, [Action::Retire { container: 20 }]);
+    bench.freed(idle, 10);
+    assert_eq!(bench.seen, [Action::Retire { container: 10 }]);
+    bench.gone(idle);
+    bench.gone(other);
+    assert_eq!(bench.node.gauges().memory_reserved, 0);
+    warm(&mut bench, 30);
+    assert!(matches!(bench.call(2), Admission::Now { container: 30, .. }));
+}
+
+#[test]
+fn cold_calls_start_one_container_each_within_the_starts_of_the_node() {
+    let mut bench = Bench::new(LIMITS);
+    let cold = (0, Demand { memory: 128 * MB, cold: true });
+    (0..6).for_each(|waiter| drop(bench.call_key(bench.key, waiter, cold)));
+    let admitted: Vec<(u32, ContainerRef)> = bench
+        .seen
+        .drain(..)
+        .map(|action| match action {
+            Action::Admit { waiter, at } => (waiter, at),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(admitted.iter().map(|(waiter, _)| *waiter).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    let mut actions = Actions::new();
+    bench.node.cold_started(admitted[0].1, bench.now, &mut actions);
+    assert!(matches!(actions[..], [Action::Admit { waiter: 4, .. }]));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Call(usize),
+    Abandon(usize),
+    Launched(usize),
+    StartFailed(usize, bool),
+    Freed(usize),
+    Died(usize),
+    Leave(usize),
+    Retire(usize),
+    Wait(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        6 => (0usize..4).prop_map(Step::Call),
+        1 => any::<usize>().prop_map(Step::Abandon),
+        4 => any::<usize>().prop_map(Step::Launched),
+        1 => (any::<usize>(), any::<bool>()).prop_map(|(at, blame)| Step::StartFailed(at, blame)),
+        4 => any::<usize>().prop_map(Step::Freed),
+        1 => any::<usize>().prop_map(Step::Died),
+        1 => any::<usize>().prop_map(Step::Leave),
+        1 => (0usize..4).prop_map(Step::Retire),
+        2 => (1u64..3_000).prop_map(Step::Wait),
+    ];
+    proptest::collection::vec(step, 1..300)
+}
+
+/// The outside world of a random run: what is in flight, and what every call was told.
+#[derive(Default)]
+struct World {
+    waiting: BTreeMap<u32, Ticket>,
+    starting: Vec<(ContainerRef, Option<u32>)>,
+    busy: Vec<(ContainerRef, u32)>,
+    idle: BTreeMap<u32, ContainerRef>,
+    retired: Vec<ContainerRef>,
+    told: BTreeSet<u32>,
+    refs: BTreeMap<u32, ContainerRef>,
+}
+
+impl World {
+    fn told(&mut self, waiter: u32) {
+        self.waiting.remove(&waiter);
+        assert!(self.told.insert(waiter), "call {waiter} was answered twice");
+    }
+
+    fn carry_out(&mut self, actions: Actions) {
+        for action in actions {
+            match action {
+                Action::Assign { waiter, container, at } => {
+                    self.told(waiter);
+                    self.idle.remove(&container);
+                    assert!(!self.busy.iter().any(|(_, busy)| *busy == container), "two calls in one container");
+                    self.busy.push((at, container));
+                }
+                Action::Launch { at, .. } => self.starting.push((at, None)),
+                Action::Admit { waiter, at } => {
+                    self.told(waiter);
+                    self.starting.push((at, Some(waiter)));
+                }
+                Action::Refuse { waiter, .. } => self.told(waiter),
+                Action::Retire { container } => {
+                    self.idle.remove(&container);
+                    self.retired.push(self.refs[&container]);
+                }
+            }
+        }
+    }
+}
+
+fn pick<X>(from: &mut Vec<X>, at: usize) -> Option<X> {
+    if from.is_empty() { None } else { Some(from.swap_remove(at % from.len())) }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_bounds_hold_and_nothing_is_lost(steps in steps()) {
+        let limits = Limits { memory: 900 * MB, waiting_per_key: 20, waiting: 30, ..LIMITS };
+        let mut node = Node::new(limits);
+        let mut world = World::default();
+        let mut now = Instant::now();
+        let functions: Vec<FnId> = (0..4).map(|_| FnId::generate()).collect();
+        let demand = |n: usize| Demand { memory: [64, 128, 300, 128][n] * MB, cold: n == 3 };
+        let mut next = 0u32;
+        for step in steps {
+            let mut actions = Actions::new();
+            next += 1;
+            match step {
+                Step::Call(n) => {
+                    let key = SlotKey::new(functions[n], &n);
+                    let admission = node.call(key, next, now, || (0, demand(n)), &mut actions);
+                    match admission {
+                        Admission::Now { waiter, container, at } => {
+                            world.told(waiter);
+                            prop_assert!(world.idle.remove(&container).is_some());
+                            world.busy.push((at, container));
+                        }
+                        Admission::Waiting(ticket) => { world.waiting.insert(next, ticket); }
+                        Admission::Refused { waiter, .. } => world.told(waiter),
+                    }
+                }
+                Step::Abandon(at) => {
+                    let found = world.waiting.iter().nth(at % world.waiting.len().max(1)).map(|(w, t)| (*w, *t));
+                    if let Some((waiter, ticket)) = found {
+                        prop_assert_eq!(node.abandon(ticket, now), Some(waiter));
+                        world.told(waiter);
+                    }
+                }
+                Step::Launched(at) => if let Some((at, cold)) = pick(&mut world.starting, at) {
+                    if cold.is_some() {
+                        node.cold_started(at, now, &mut actions);
+                        world.refs.insert(next, at);
+                        world.busy.push((at, next));
+                    } else {
+                        world.refs.insert(next, at);
+                        world.idle.insert(next, at);
+                        node.launched(at, next, now, &mut actions);
+                    }
+                },
+                Step::StartFailed(at, blame_key) => if let Some((at, _)) = pick(&mut world.starting, at) {
+                    let failure = StartFailure { error: Error::Internal, blame_key };
+                    node.start_failed(at, &failure, now, &mut actions);
+                },
+                Step::Freed(at) => if let Some((at, container)) = pick(&mut world.busy, at) {
+                    if at.key.function == functions[3] {
+                        node.gone(at, now, &mut actions);
+                    } else {
+                        world.idle.insert(container, at);
+                        node.freed(at, container, now, &mut actions);
+                    }
+                },
+                Step::Died(at) => if let Some((at, _)) = pick(&mut world.busy, at) {
+                    node.gone(at, now, &mut actions);
+                },
+                Step::Leave(at) => {
+                    let found = world.idle.iter().nth(at % world.idle.len().max(1)).map(|(c, r)| (*c, *r));
+                    if let Some((container, at)) = found {
+                        prop_assert!(node.leave(at));
+                        world.idle.remove(&container);
+                        node.gone(at, now, &mut actions);
+                    }
+                }
+                Step::Retire(n) => node.retire_function(functions[n], &mut actions),
+                Step::Wait(after) => {
+                    now += ms(after);
+                    node.tick(after % 2 == 0, now, &mut actions);
+                }
+            }
+            world.carry_out(actions);
+            while let Some(at) = world.retired.pop() {
+                let mut actions = Actions::new();
+                node.gone(at, now, &mut actions);
+                world.carry_out(actions);
+            }
+            let gauges = node.gauges();
+            prop_assert!(gauges.memory_reserved <= limits.memory);
+            prop_assert!(gauges.starting <= limits.starts());
+            prop_assert_eq!(gauges.starting, world.starting.len());
+            prop_assert_eq!(gauges.waiting, world.waiting.len());
+            prop_assert_eq!(gauges.busy, world.busy.len());
+            prop_assert_eq!(gauges.idle, world.idle.len());
+        }
+        // Then everything ends well: every waiting call gets its answer within bounded rounds, nothing stays behind.
+        for _ in 0..2_000 {
+            now += ms(500);
+            let mut actions = Actions::new();
+            node.tick(true, now, &mut actions);
+            for (at, cold) in world.starting.drain(..) {
+                next += 1;
+                if cold.is_some() {
+                    node.cold_started(at, now, &mut actions);
+                    node.gone(at, now, &mut actions);
+                } else {
+                    world.refs.insert(next, at);
+                    world.idle.insert(next, at);
+                    node.launched(at, next, now, &mut actions);
+                }
+            }
+            for (at, container) in world.busy.drain(..) {
+                if at.key.function == functions[3] {
+                    node.gone(at, now, &mut actions);
+                } else {
+                    world.idle.insert(container, at);
+                    node.freed(at, container, now, &mut actions);
+                }
+            }
+            world.carry_out(actions);
+            while let Some(at) = world.retired.pop() {
+                let mut actions = Actions::new();
+                node.gone(at, now, &mut actions);
+                world.carry_out(actions);
+            }
+        }
+        prop_assert!(world.waiting.is_empty(), "{} calls never got an answer", world.waiting.len());
+        let mut actions = Actions::new();
+        node.retire_everything(&mut actions);
+        world.carry_out(actions);
+        while let Some(at) = world.retired.pop() {
+            node.gone(at, now, &mut Actions::new());
+        }
+        now += ms(60_000);
+        node.sweep(now);
+        prop_assert_eq!(node.gauges(), Gauges { memory_capacity: limits.memory, ..Gauges::default() });
+        prop_assert!(node.is_empty());
+    }
+}
