@@ -51,7 +51,7 @@ docker: ## a running Docker engine
 
 .PHONY: prerequisites
 prerequisites:
-	@scripts/need.sh cc:gcc curl:curl
+	@scripts/need.sh cc:gcc,libc6-dev curl:curl
 	@scripts/tools.sh rustfmt clippy
 
 .PHONY: install

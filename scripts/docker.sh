@@ -91,8 +91,9 @@ install_engine() {
     if apt-cache show docker-cli >/dev/null 2>&1; then
         packages+=(docker-cli)
     fi
-    "${apt[@]}" install -y --no-install-recommends "${packages[@]}" 9>&- >&2 ||
-        give_up "apt-get could not install ${packages[*]}; the lines above say why."
+    local output
+    output=$("${apt[@]}" install -y --no-install-recommends "${packages[@]}" 2>&1 9>&-) ||
+        give_up "$output" "apt-get could not install ${packages[*]}; the lines above say why."
     hash -r
 }
 

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 #
-# Sees to it that commands are there, each given as COMMAND:PACKAGE. As root on Debian and Ubuntu what is missing is
+# Sees to it that commands are there, each given as COMMAND:PACKAGE[,PACKAGE...]. As root on Debian and Ubuntu what is missing is
 # installed; elsewhere this says what to install.
 #
-#   scripts/need.sh cc:gcc curl:curl
+#   scripts/need.sh cc:gcc,libc6-dev curl:curl
 
 set -euo pipefail
 
 missing=()
 for pair in "$@"; do
-    command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+    command -v "${pair%%:*}" >/dev/null && continue
+    IFS=, read -ra packages <<<"${pair#*:}"
+    missing+=("${packages[@]}")
 done
 ((${#missing[@]})) || exit 0
 
@@ -23,4 +25,7 @@ export DEBIAN_FRONTEND=noninteractive
 # Another apt-get may be running: wait for it.
 apt=(apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
 "${apt[@]}" update
-"${apt[@]}" install -y --no-install-recommends "${missing[@]}" >&2
+output=$("${apt[@]}" install -y --no-install-recommends "${missing[@]}" 2>&1) || {
+    printf '%s\n' "$output" >&2
+    exit 1
+}

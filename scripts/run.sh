@@ -34,7 +34,7 @@ main() {
     trap 'forward TERM' TERM
     trap clean_up EXIT
 
-    scripts/need.sh cc:gcc curl:curl
+    scripts/need.sh cc:gcc,libc6-dev curl:curl
     scripts/docker.sh
     refuse_taken_port
     say "Building the server and the sample functions"

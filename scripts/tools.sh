@@ -20,12 +20,13 @@ component() {
     rustup component add "$name"
 }
 
-# A version that is there already is taken as it is.
+# A version that is there already is taken as it is. Unoptimised these tools build in a third of the time (cargo-deny in
+# two minutes instead of five on two busy processors) and still do their work in seconds.
 built() {
     local crate=$1 version=$2
     command -v "$crate" >/dev/null && return
     say "building $crate $version, which takes minutes"
-    cargo install --quiet --locked --version "$version" "$crate"
+    CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --version "$version" "$crate"
 }
 
 for tool in "$@"; do
