@@ -1,0 +1,177 @@
+//! What the handlers work with, and the way of every request through the server.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use futures_util::FutureExt;
+use hearth_agent::Agent;
+use hearth_datastore::{Datastore, Recorder};
+use hearth_drivers::Driver;
+use http::request;
+use prometheus::Registry;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::cors::{self, Verdict};
+use crate::error::{Failed, envelope};
+use crate::metrics::{Metrics, Served};
+use crate::paths::{self, Operation, Refusal};
+use crate::query::Query;
+use crate::redirect;
+use crate::request_body::ClientBody;
+use crate::v1::{apps, calls, routes};
+use crate::{Readiness, Settings, invoke, operations};
+
+/// The parts of Hearth that the server is the door to.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Apps, functions and triggers; the one in front of the stores, which answers the hot path from memory.
+    pub datastore: Arc<dyn Datastore>,
+    /// Calls and logs.
+    pub recorder: Recorder,
+    /// Runs calls.
+    pub agent: Agent,
+    /// Asked whether the engine answers.
+    pub engine: Arc<dyn Driver>,
+    /// What `/metrics` shows. The server adds its own metrics to it.
+    pub registry: Registry,
+    /// Whether requests had better go elsewhere.
+    pub readiness: Readiness,
+}
+
+/// What the handlers work with.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) datastore: Arc<dyn Datastore>,
+    pub(crate) recorder: Recorder,
+    pub(crate) agent: Agent,
+    pub(crate) engine: Arc<dyn Driver>,
+    pub(crate) registry: Registry,
+    pub(crate) readiness: Readiness,
+    pub(crate) settings: Settings,
+    /// Owns the connections, and what reads the rest of a body that no handler wanted.
+    pub(crate) tasks: TaskTracker,
+    metrics: Metrics,
+}
+
+impl Api {
+    pub(crate) fn new(settings: Settings, parts: Parts) -> prometheus::Result<Self> {
+        Ok(Self {
+            metrics: Metrics::register(&parts.registry)?,
+            datastore: parts.datastore,
+            recorder: parts.recorder,
+            agent: parts.agent,
+            engine: parts.engine,
+            registry: parts.registry,
+            readiness: parts.readiness,
+            settings,
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    fn body(&self, head: &request::Parts, body: axum::body::Body, max: u64) -> Limited {
+        let limits = (max, self.settings.body_timeout);
+        ClientBody::new(&head.headers, body, limits, &self.tasks)
+    }
+}
+
+type Limited = Result<ClientBody, hearth_models::Error>;
+
+/// Every path of the server. One handler, because the contract's rules of paths are no general router's; what wraps
+/// all requests is layered around it.
+pub(crate) fn router(api: Arc<Api>) -> Router {
+    Router::new().fallback(serve).with_state(api)
+}
+
+async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
+    let began = Instant::now();
+    let verdict = api.settings.cors.judge(request.method(), request.headers());
+    let response = match verdict {
+        Verdict::Answered(response) => response,
+        Verdict::Untouched => guarded(&api, request).await,
+        Verdict::Allowed(origin) => {
+            let mut response = guarded(&api, request).await;
+            cors::allow(&mut response, origin);
+            response
+        }
+    };
+    let served = response.extensions().get::<Served>();
+    api.metrics.served(served, began.elapsed());
+    response
+}
+
+/// A panic of a handler is answered like every other failure of the server.
+async fn guarded(api: &Api, request: Request) -> Response {
+    // Nothing that a handler shares is left half-changed by a panic: it holds no locks of its own.
+    let handled = AssertUnwindSafe(Box::pin(dispatch(api, request))).catch_unwind();
+    match handled.await {
+        Ok(Ok(response)) => response,
+        Ok(Err(failed)) => failed.into_response(),
+        Err(panic) => Failed::internal(panic_text(&*panic)).into_response(),
+    }
+}
+
+async fn dispatch(api: &Api, request: Request) -> Result<Response, Failed> {
+    let (head, body) = request.into_parts();
+    let path = match paths::decode(head.uri.path()) {
+        Ok(path) => path.into_owned(),
+        Err(error) => return Ok(refuse(api, &head, body, &Refusal::Error(error))),
+    };
+    match paths::resolve(&head.method, &path) {
+        Err(refusal) => Ok(refuse(api, &head, body, &refusal)),
+        Ok(Operation::Invoke { app, rest }) => {
+            let body = api.body(&head, body, api.settings.max_body)?;
+            invoke::invoke(api, app, rest, head, body).await
+        }
+        Ok(operation) => {
+            let body = api.body(&head, body, api.settings.max_api_body)?;
+            manage(api, operation, &Query::parse(head.uri.query()), body).await
+        }
+    }
+}
+
+fn refuse(api: &Api, head: &request::Parts, body: axum::body::Body, refusal: &Refusal) -> Response {
+    // Nobody reads this body; dropping it under our limits does what that takes.
+    drop(api.body(head, body, 0));
+    match refusal {
+        Refusal::Error(error) => envelope(error),
+        Refusal::Redirect { status, path } => redirect::to(*status, path, head),
+    }
+}
+
+async fn manage(api: &Api, operation: Operation<'_>, query: &Query<'_>, body: ClientBody) -> Result<Response, Failed> {
+    match operation {
+        Operation::Root => operations::root(),
+        Operation::Version => operations::version(),
+        Operation::Stats => operations::stats(api),
+        Operation::Metrics => operations::metrics(api),
+        Operation::Live => operations::live(),
+        Operation::Ready => operations::ready(api).await,
+        Operation::ListApps => apps::list(api, query).await,
+        Operation::CreateApp => apps::create(api, &body.read().await?).await,
+        Operation::GetApp(app) => apps::get(api, app).await,
+        Operation::UpdateApp(app) => apps::update(api, app, &body.read().await?).await,
+        Operation::DeleteApp(app) => apps::delete(api, app).await,
+        Operation::ListRoutes(app) => routes::list(api, app, query).await,
+        Operation::CreateRoute(app) => routes::create(api, app, &body.read().await?).await,
+        Operation::GetRoute(route) => routes::get(api, route).await,
+        Operation::PutRoute(route) => routes::put(api, route, &body.read().await?).await,
+        Operation::UpdateRoute(route) => routes::update(api, route, &body.read().await?).await,
+        Operation::DeleteRoute(route) => routes::delete(api, route).await,
+        Operation::ListCalls(app) => calls::list(api, app, query).await,
+        Operation::GetCall(call) => calls::get(api, call).await,
+        Operation::GetLog(call) => calls::log(api, call).await,
+        // Dispatched before, because it takes the request apart itself.
+        Operation::Invoke { .. } => Err(hearth_models::Error::PathNotFound.into()),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("a handler panicked: {}", text.unwrap_or("no text"))
+}

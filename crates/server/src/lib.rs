@@ -1,0 +1,35 @@
+//! The HTTP door of Hearth: API v1, the execution of functions, and what operators ask.
+//!
+//! [`Server::bind`] listens, [`Server::serve`] accepts; [`Serving::drain`] and [`Serving::close`] end it. A request goes
+//! from the connection (`serve`) through CORS and the guard against panics (`api`) to the operation that its method
+//! and path name (`paths`), and from there to a handler. Errors become responses in one place (`error`).
+//!
+//! The wire contract is `v1-contract.md`; the modules name the sections they hold to.
+
+mod answer;
+mod api;
+mod changes;
+mod cors;
+mod error;
+mod invoke;
+mod json;
+mod metrics;
+mod operations;
+mod paths;
+mod query;
+mod readiness;
+mod redirect;
+mod request_body;
+mod serve;
+mod settings;
+mod sniff;
+mod v1;
+mod view;
+mod wait;
+
+pub use api::Parts;
+pub use cors::{Cors, InvalidOrigin};
+pub use operations::VERSION;
+pub use readiness::Readiness;
+pub use serve::{BindError, Server, Serving};
+pub use settings::Settings;

@@ -1,0 +1,102 @@
+//! The endpoints that tell of the server itself (v1 contract B.1.10), and the two that orchestrators ask.
+
+use std::collections::BTreeMap;
+
+use axum::response::Response;
+use hearth_agent::CallCounts;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use prometheus::{TEXT_FORMAT, TextEncoder};
+use serde::Serialize;
+
+use crate::api::Api;
+use crate::error::Failed;
+use crate::json;
+
+/// What `/version` says: Hearth's own version. Load balancers of the contract want 0.0.131 or later (B.12.1).
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+#[derive(Serialize)]
+struct Root {
+    goto: &'static str,
+    hello: &'static str,
+}
+
+#[derive(Serialize)]
+struct Version {
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Stats {
+    queue: u64,
+    running: u64,
+    complete: u64,
+    failed: u64,
+    function_stats_map: BTreeMap<String, CallCounts>,
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+/// GET `/`, byte for byte the greeting that the contract's clients know.
+pub(crate) fn root() -> Result<Response, Failed> {
+    Ok(json::reply(&Root { goto: "https://github.com/fnproject/fn", hello: "world!" })?)
+}
+
+/// GET `/version`
+pub(crate) fn version() -> Result<Response, Failed> {
+    Ok(json::reply(&Version { version: VERSION })?)
+}
+
+/// GET `/stats`
+pub(crate) fn stats(api: &Api) -> Result<Response, Failed> {
+    let functions = api.agent.calls();
+    let sum = |count: fn(&CallCounts) -> u64| functions.values().map(count).sum();
+    Ok(json::reply(&Stats {
+        queue: sum(|counts| counts.queue),
+        running: sum(|counts| counts.running),
+        complete: sum(|counts| counts.complete),
+        failed: sum(|counts| counts.failed),
+        function_stats_map: functions,
+    })?)
+}
+
+/// GET `/metrics`
+pub(crate) fn metrics(api: &Api) -> Result<Response, Failed> {
+    let text = TextEncoder::new().encode_to_string(&api.registry.gather())?;
+    let mut response = Response::new(text.into());
+    let format = http::HeaderValue::from_static(TEXT_FORMAT);
+    response.headers_mut().insert(CONTENT_TYPE, format);
+    Ok(response)
+}
+
+/// GET `/live`: the process answers.
+pub(crate) fn live() -> Result<Response, Failed> {
+    Ok(json::reply(&Health { status: "live" })?)
+}
+
+/// GET `/ready`: start-up is over, the engine answers, and the server is not about to stop.
+pub(crate) async fn ready(api: &Api) -> Result<Response, Failed> {
+    let status = match api.readiness.obstacle() {
+        Some(obstacle) => obstacle,
+        None if api.engine.ping().await.is_err() => "container engine unavailable",
+        None => return Ok(json::reply(&Health { status: "ready" })?),
+    };
+    let body = hearth_models::json::to_vec(&Health { status })?;
+    Ok(json::response(StatusCode::SERVICE_UNAVAILABLE, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn load_balancers_accept_the_version() {
+        let parts: Vec<u32> = VERSION.split('.').map(|part| part.parse().unwrap()).collect();
+        assert!(parts.as_slice() >= &[0, 0, 131], "{VERSION}");
+    }
+}

@@ -1,0 +1,150 @@
+use super::*;
+
+fn on(method: &str, path: &str) -> Result<String, String> {
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    let path = decode(path).map_err(|error| error.to_string())?;
+    resolve(&method, &path).map(|operation| format!("{operation:?}")).map_err(|refusal| match refusal {
+        Refusal::Error(error) => error.to_string(),
+        Refusal::Redirect { status, path } => format!("{} {path}", status.as_u16()),
+    })
+}
+
+#[test]
+fn every_endpoint_of_the_contract_is_found() {
+    for (method, path, operation) in [
+        ("GET", "/", "Root"),
+        ("GET", "/version", "Version"),
+        ("GET", "/stats", "Stats"),
+        ("GET", "/metrics", "Metrics"),
+        ("GET", "/live", "Live"),
+        ("GET", "/ready", "Ready"),
+        ("GET", "/v1/apps", "ListApps"),
+        ("HEAD", "/v1/apps", "ListApps"),
+        ("POST", "/v1/apps", "CreateApp"),
+        ("GET", "/v1/apps/a", "GetApp(\"a\")"),
+        ("PATCH", "/v1/apps/a", "UpdateApp(\"a\")"),
+        ("DELETE", "/v1/apps/a", "DeleteApp(\"a\")"),
+        ("GET", "/v1/apps/a/routes", "ListRoutes(\"a\")"),
+        ("POST", "/v1/apps/a/routes", "CreateRoute(\"a\")"),
+        ("GET", "/v1/apps/a/calls", "ListCalls(\"a\")"),
+    ] {
+        assert_eq!(on(method, path).as_deref(), Ok(operation), "{method} {path}");
+    }
+}
+
+#[test]
+fn routes_calls_and_functions_are_named_by_decoded_segments() {
+    for (method, path, operation) in [
+        ("GET", "/v1/apps/a/routes/", r#"GetRoute(RouteRef { app: "a", path: "/" })"#),
+        ("GET", "/v1/apps/a/routes/b/c/", r#"GetRoute(RouteRef { app: "a", path: "/b/c/" })"#),
+        ("PUT", "/v1/apps/a/routes/%2Fb", r#"PutRoute(RouteRef { app: "a", path: "//b" })"#),
+        ("PATCH", "/v1/apps/a/routes/b%20c", r#"UpdateRoute(RouteRef { app: "a", path: "/b c" })"#),
+        ("DELETE", "/v1%2Fapps/a/routes/b", r#"DeleteRoute(RouteRef { app: "a", path: "/b" })"#),
+        ("GET", "/v1/apps/a/calls/c", r#"GetCall(CallRef { app: "a", call: "c" })"#),
+        ("HEAD", "/v1/apps/a/calls/c/log", r#"GetLog(CallRef { app: "a", call: "c" })"#),
+        ("GET", "/r/a", r#"Invoke { app: "a", rest: None }"#),
+        ("TRACE", "/r/a/", r#"Invoke { app: "a", rest: Some("/") }"#),
+        ("OPTIONS", "/r/a//b/../c", r#"Invoke { app: "a", rest: Some("//b/../c") }"#),
+        ("CONNECT", "/r/a%2Fb", r#"Invoke { app: "a", rest: Some("/b") }"#),
+    ] {
+        assert_eq!(on(method, path).as_deref(), Ok(operation), "{method} {path}");
+    }
+}
+
+#[test]
+fn a_slash_too_many_or_too_few_is_redirected_as_the_contract_says() {
+    for (method, path, answer) in [
+        ("GET", "/v1/apps/", "301 /v1/apps"),
+        ("HEAD", "/v1/apps/", "301 /v1/apps"),
+        ("POST", "/v1/apps/", "307 /v1/apps"),
+        ("GET", "/v1/apps/x/", "Path not found"),
+        ("PATCH", "/v1/apps/x/", "307 /v1/apps/x"),
+        ("DELETE", "/v1/apps//", "307 /v1/apps/"),
+        ("DELETE", "/v1/apps/", "Missing app name"),
+        ("POST", "/v1/apps/x/routes/", "307 /v1/apps/x/routes"),
+        ("PUT", "/v1/apps/x/routes", "307 /v1/apps/x/routes/"),
+        ("PATCH", "/v1/apps/x/routes", "307 /v1/apps/x/routes/"),
+        ("DELETE", "/v1/apps/x/routes", "307 /v1/apps/x/routes/"),
+        ("GET", "/v1/apps/x/calls/", "301 /v1/apps/x/calls"),
+        ("GET", "/v1/apps/x/calls/c/", "301 /v1/apps/x/calls/c"),
+        ("GET", "/v1/apps/x/calls/c/log/", "301 /v1/apps/x/calls/c/log"),
+        ("GET", "/v1/apps/sp%20%22ce/calls/", "301 /v1/apps/sp%20%22ce/calls"),
+        ("GET", "/metrics/", "301 /metrics"),
+        ("GET", "/stats/", "301 /stats"),
+        ("GET", "/version/", "301 /version"),
+    ] {
+        assert_eq!(on(method, path), Err(answer.to_owned()), "{method} {path}");
+    }
+}
+
+#[test]
+fn what_leads_nowhere_is_not_found_whatever_the_method() {
+    for (method, path) in [
+        ("GET", "/r"),
+        ("GET", "/r/"),
+        ("POST", "/r/"),
+        ("FOO", "/r/a/b"),
+        ("GET", "//version"),
+        ("GET", "/Version"),
+        ("POST", "/version"),
+        ("OPTIONS", "/v1/apps"),
+        ("PUT", "/v1/apps"),
+        ("DELETE", "/v1/apps"),
+        ("PUT", "/v1/apps/a"),
+        ("POST", "/v1/apps/a"),
+        ("POST", "/v1/apps/a/"),
+        ("GET", "/v1/apps//"),
+        ("GET", "/v1"),
+        ("GET", "/v1/"),
+        ("GET", "/v1/appsx"),
+        ("GET", "/v1/apps/a/routesx"),
+        ("POST", "/v1/apps/a/routes/b"),
+        ("GET", "/v1/apps/a/other"),
+        ("DELETE", "/v1/apps/a/calls/c"),
+        ("GET", "/v1/apps/a/calls//"),
+        ("GET", "/v1/apps/a/calls//log"),
+        ("GET", "/v1/apps/a/calls/c/logs"),
+        ("OPTIONS", "*"),
+    ] {
+        assert_eq!(on(method, path), Err("Path not found".to_owned()), "{method} {path}");
+    }
+}
+
+#[test]
+fn an_empty_app_segment_is_a_missing_name() {
+    for (method, path) in [
+        ("GET", "/r//"),
+        ("POST", "/r//b"),
+        ("PATCH", "/v1/apps/"),
+        ("GET", "/v1/apps//routes"),
+        ("POST", "/v1/apps//routes"),
+        ("PUT", "/v1/apps//routes/b"),
+        ("GET", "/v1/apps//calls"),
+        ("GET", "/v1/apps//calls/c/log"),
+    ] {
+        assert_eq!(on(method, path), Err("Missing app name".to_owned()), "{method} {path}");
+    }
+}
+
+#[test]
+fn broken_escapes_control_characters_and_no_utf8_are_malformed() {
+    for path in ["/%", "/%2", "/%zz", "/r/a/%+1", "/r/a/%FF", "/r/a/%00", "/r/a/%0A"] {
+        assert_eq!(on("GET", path), Err("Path malformed".to_owned()), "{path}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_redirect_leads_somewhere(
+        method in proptest::sample::select(vec!["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "FOO"]),
+        path in "(/(v1|apps|r|routes|calls|log|a|%2F|version|)){0,6}/?",
+    ) {
+        if let Err(answer) = on(method, &path)
+            && let Some((_, to)) = answer.split_once(" /")
+        {
+            let there = on(method, &format!("/{to}"));
+            let found = there.is_ok() || there == Err("Missing app name".to_owned());
+            proptest::prop_assert!(found, "{} {} -> {} -> {:?}", method, path, answer, there);
+        }
+    }
+}

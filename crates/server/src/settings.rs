@@ -1,0 +1,40 @@
+//! What can be set of the server, with its defaults.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::Cors;
+
+/// Settings of the server. Sizes are bytes.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Connections at most; a client beyond that waits to be accepted.
+    pub max_connections: usize,
+    /// How long a client may take to send the head of a request. A kept-alive connection on which nothing comes for
+    /// so long is closed too.
+    pub header_timeout: Duration,
+    /// How long the next piece of a request body may take to come.
+    pub body_timeout: Duration,
+    /// Body of a management request.
+    pub max_api_body: u64,
+    /// Body of a request to a function.
+    pub max_body: u64,
+    /// Which web pages may use the API.
+    pub cors: Cors,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            max_connections: 10_000,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            max_api_body: 1024 * 1024,
+            max_body: 64 * 1024 * 1024,
+            cors: Cors::default(),
+        }
+    }
+}

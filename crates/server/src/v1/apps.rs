@@ -1,0 +1,79 @@
+//! `/v1/apps` (v1 contract B.1.6).
+
+use axum::response::Response;
+use hearth_models::{AppPatch, Cursor, Error};
+use serde::{Deserialize, Serialize};
+
+use super::Done;
+use crate::api::Api;
+use crate::changes;
+use crate::error::Failed;
+use crate::json::{self, Object};
+use crate::query::Query;
+use crate::view::AppView;
+
+#[derive(Debug, Deserialize)]
+struct AppRequest {
+    app: Option<Object<AppPatch>>,
+}
+
+#[derive(Debug, Serialize)]
+struct AppReply<'a> {
+    message: &'static str,
+    app: AppView<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct AppList<'a> {
+    message: &'static str,
+    next_cursor: String,
+    apps: Vec<AppView<'a>>,
+}
+
+/// GET `/v1/apps`
+pub(crate) async fn list(api: &Api, query: &Query<'_>) -> Result<Response, Failed> {
+    let page = query.page();
+    let apps = api.datastore.apps(&page).await?;
+    let last = apps.last().filter(|_| apps.len() == page.size.get());
+    Ok(json::reply(&AppList {
+        message: "Successfully listed applications",
+        next_cursor: last.map(|app| Cursor::after(app.name.as_str()).to_string()).unwrap_or_default(),
+        apps: apps.iter().map(AppView::of).collect(),
+    })?)
+}
+
+/// POST `/v1/apps`
+pub(crate) async fn create(api: &Api, body: &[u8]) -> Result<Response, Failed> {
+    let app = patch(body)?.create()?;
+    api.datastore.insert_app(&app).await?;
+    Ok(json::reply(&AppReply { message: "App successfully created", app: AppView::of(&app) })?)
+}
+
+/// GET `/v1/apps/:app`
+pub(crate) async fn get(api: &Api, name: &str) -> Result<Response, Failed> {
+    let app = api.datastore.app(name).await?;
+    Ok(json::reply(&AppReply { message: "Successfully loaded app", app: AppView::of(&app) })?)
+}
+
+/// PATCH `/v1/apps/:app`
+pub(crate) async fn update(api: &Api, name: &str, body: &[u8]) -> Result<Response, Failed> {
+    let patch = patch(body)?;
+    patch.validate_update()?;
+    let app = api.datastore.update_app(name, patch).await?;
+    changes::tell(api, &changes::functions_of(api, name).await);
+    Ok(json::reply(&AppReply { message: "App successfully updated", app: AppView::of(&app) })?)
+}
+
+/// DELETE `/v1/apps/:app`
+pub(crate) async fn delete(api: &Api, name: &str) -> Result<Response, Failed> {
+    let functions = changes::functions_of(api, name).await;
+    api.datastore.remove_app(name).await?;
+    changes::tell(api, &functions);
+    Ok(json::reply(&Done { message: "App deleted" })?)
+}
+
+fn patch(body: &[u8]) -> Result<AppPatch, Error> {
+    let request: Option<AppRequest> = json::read(body)?;
+    let app = request.and_then(|request| request.app);
+    app.map(|Object(patch)| patch).ok_or(Error::MissingNewApp)
+}

@@ -1,0 +1,100 @@
+//! `/v1/apps/:app/routes` (v1 contract B.1.7). A route is the view of an HTTP trigger and its function.
+
+use axum::response::Response;
+use hearth_models::{Cursor, Error, Route, RoutePatch, clean_path};
+use serde::{Deserialize, Serialize};
+
+use super::Done;
+use crate::api::Api;
+use crate::error::Failed;
+use crate::json::{self, Object};
+use crate::paths::RouteRef;
+use crate::query::Query;
+
+const CREATED: &str = "Route successfully created";
+const UPDATED: &str = "Route successfully updated";
+
+#[derive(Debug, Deserialize)]
+struct RouteRequest {
+    route: Option<Object<RoutePatch>>,
+}
+
+#[derive(Debug, Serialize)]
+struct RouteReply<'a> {
+    message: &'static str,
+    route: &'a Route,
+}
+
+#[derive(Debug, Serialize)]
+struct RouteList {
+    message: &'static str,
+    next_cursor: String,
+    routes: Vec<Route>,
+}
+
+/// GET `/v1/apps/:app/routes`
+pub(crate) async fn list(api: &Api, app: &str, query: &Query<'_>) -> Result<Response, Failed> {
+    let page = query.page();
+    let routes = api.datastore.routes(app, query.get("image"), &page).await?;
+    let last = routes.last().filter(|_| routes.len() == page.size.get());
+    Ok(json::reply(&RouteList {
+        message: "Successfully listed routes",
+        next_cursor: last.map(|route| Cursor::after(route.path.as_str()).to_string()).unwrap_or_default(),
+        routes,
+    })?)
+}
+
+/// POST `/v1/apps/:app/routes`
+pub(crate) async fn create(api: &Api, app: &str, body: &[u8]) -> Result<Response, Failed> {
+    let patch = patch(body)?;
+    let path = patch.path.clone().unwrap_or_default();
+    let route = patch.create(app, &path)?;
+    let change = api.datastore.insert_route(app, route).await?;
+    show(CREATED, &change.route)
+}
+
+/// GET `/v1/apps/:app/routes/*route`
+pub(crate) async fn get(api: &Api, route: RouteRef<'_>) -> Result<Response, Failed> {
+    let path = clean_path(route.path);
+    let route = api.datastore.route(route.app, &path).await?;
+    show("Successfully loaded route", &route)
+}
+
+/// PUT `/v1/apps/:app/routes/*route`: creates, or merges like PATCH.
+pub(crate) async fn put(api: &Api, route: RouteRef<'_>, body: &[u8]) -> Result<Response, Failed> {
+    let (path, patch) = (clean_path(route.path), patch(body)?);
+    patch.validate_path(&path)?;
+    let change = api.datastore.upsert_route(route.app, &path, patch).await?;
+    if change.created {
+        return show(CREATED, &change.route);
+    }
+    api.agent.function_changed(change.fn_id);
+    show(UPDATED, &change.route)
+}
+
+/// PATCH `/v1/apps/:app/routes/*route`
+pub(crate) async fn update(api: &Api, route: RouteRef<'_>, body: &[u8]) -> Result<Response, Failed> {
+    let (path, patch) = (clean_path(route.path), patch(body)?);
+    patch.validate_path(&path)?;
+    let change = api.datastore.update_route(route.app, &path, patch).await?;
+    api.agent.function_changed(change.fn_id);
+    show(UPDATED, &change.route)
+}
+
+/// DELETE `/v1/apps/:app/routes/*route`
+pub(crate) async fn delete(api: &Api, route: RouteRef<'_>) -> Result<Response, Failed> {
+    let path = clean_path(route.path);
+    let removed = api.datastore.remove_route(route.app, &path).await?;
+    api.agent.function_changed(removed.fn_id);
+    Ok(json::reply(&Done { message: "Route deleted" })?)
+}
+
+fn patch(body: &[u8]) -> Result<RoutePatch, Error> {
+    let request: Option<RouteRequest> = json::read(body)?;
+    let route = request.and_then(|request| request.route);
+    route.map(|Object(patch)| patch).ok_or(Error::MissingNewRoute)
+}
+
+fn show(message: &'static str, route: &Route) -> Result<Response, Failed> {
+    Ok(json::reply(&RouteReply { message, route })?)
+}
