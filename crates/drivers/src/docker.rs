@@ -1,1 +1,145 @@
-//! Docker.
+//! Runs containers on a Docker engine.
+//!
+//! What callers wait for is short: an image comes from a cache that the engine's events keep true, a container takes
+//! three requests (create, attach, start), and its samples come from its control group. What callers need not wait
+//! for, and what must happen even when they are gone, runs in tasks that the driver owns: creating (so that a
+//! container which nobody waits for any more is known and removed), pulling, and removing.
+
+mod address;
+mod attach;
+mod backoff;
+mod config;
+mod container;
+mod create;
+mod credentials;
+mod engine;
+mod events;
+mod exit;
+mod health;
+mod images;
+mod leftovers;
+mod observer;
+mod pull;
+mod reference;
+mod removal;
+mod usage;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::address::Address;
+use self::container::{Groups, Maker};
+use self::create::Template;
+use self::credentials::Credentials;
+use self::engine::Engine;
+use self::images::Images;
+use self::pull::Puller;
+use self::removal::Remover;
+use crate::stats::Layout;
+use crate::{Container, ContainerSpec, Driver, Error, Image};
+
+pub use config::{DockerConfig, StatsFrom};
+pub use credentials::CredentialSources;
+pub use leftovers::Leftover;
+pub use observer::{Observer, Operation, Outcome, Unobserved};
+
+/// A driver of one Docker engine.
+#[derive(Debug)]
+pub struct DockerDriver {
+    engine: Arc<Engine>,
+    images: Images,
+    maker: Maker,
+    remover: Remover,
+    /// Creations and pulls under way, and the task that listens to the engine.
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+// === impl DockerDriver ===
+
+impl DockerDriver {
+    /// Connects to the engine, which must answer within two seconds, and listens to its images from then on. Must be
+    /// called within a runtime.
+    pub async fn connect(config: DockerConfig, observer: Arc<dyn Observer>) -> Result<Self, Error> {
+        let address = Address::parse(config.host.as_deref())?;
+        let credentials = Credentials::load(&config.credentials).await?;
+        let engine = Arc::new(Engine::connect(address, observer).await?);
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let puller = Puller::new(Arc::clone(&engine), credentials, config.pull_limit);
+        let images = Images::new(Arc::clone(&engine), puller, tasks.clone());
+        let remover = Remover::new(Arc::clone(&engine));
+        let layout = match config.stats_from {
+            StatsFrom::Auto => Layout::detect(),
+            StatsFrom::Engine => None,
+        };
+        let maker = Maker {
+            engine: Arc::clone(&engine),
+            images: images.clone(),
+            remover: remover.clone(),
+            template: Arc::new(Template {
+                server: config.server,
+                instance: config.instance,
+                hostname: hostname(),
+                network: config.network,
+                pids_limit: config.pids_limit,
+            }),
+            groups: Arc::new(Groups::new(layout)),
+        };
+        tasks.spawn(events::listen(Arc::clone(&engine), images.clone(), stop.clone()));
+        Ok(Self { engine, images, maker, remover, tasks, stop })
+    }
+}
+
+#[async_trait]
+impl Driver for DockerDriver {
+    async fn image(&self, reference: &str) -> Result<Image, Error> {
+        self.images.get(reference).await
+    }
+
+    async fn create(&self, spec: ContainerSpec) -> Result<Box<dyn Container>, Error> {
+        let maker = self.maker.clone();
+        // A caller may leave at any time; the task goes on, and what it made is dropped, which removes it.
+        let creation = self.tasks.spawn(async move { maker.create(spec).await });
+        creation.await.unwrap_or_else(|error| {
+            Err(Error::Engine {
+                operation: Operation::CreateContainer.verb(),
+                message: "it was interrupted".to_owned(),
+                source: Some(Arc::new(error)),
+            })
+        })
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        self.engine.ping().await
+    }
+
+    async fn remove_orphans(&self) -> Result<usize, Error> {
+        self.remove_own_leftovers().await
+    }
+
+    async fn shutdown(&self, deadline: Duration) -> usize {
+        let end = Instant::now() + deadline;
+        self.stop.cancel();
+        self.tasks.close();
+        // What is being created now has to be removed, so that comes first. Being late is an answer: it is counted.
+        timeout_at(end, self.tasks.wait()).await.ok();
+        let left = self.remover.drain(end.saturating_duration_since(Instant::now())).await;
+        left + self.tasks.len()
+    }
+}
+
+impl Drop for DockerDriver {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// The name of this machine, which containers carry too (v1 contract B.8.2).
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

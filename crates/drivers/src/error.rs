@@ -12,6 +12,15 @@ pub type Cause = Arc<dyn std::error::Error + Send + Sync + 'static>;
 /// told; the cause is kept apart, for the log.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
+    /// A setting of the driver makes no sense.
+    #[error("bad setting {name}: {message}")]
+    Setting {
+        /// The setting, under the name of its environment variable.
+        name: &'static str,
+        /// What is wrong with it. Never holds a secret.
+        message: String,
+    },
+
     /// The image's name is not one that a registry could have.
     #[error("invalid image reference '{reference}': {why}")]
     InvalidReference {
@@ -98,12 +107,7 @@ impl Error {
     /// The image is the reason: it is not there, or it may not be had.
     #[must_use]
     pub const fn is_image(&self) -> bool {
-        matches!(
-            self,
-            Self::InvalidReference { .. }
-                | Self::ImageRefused { .. }
-                | Self::ImageUnreachable { .. }
-        )
+        matches!(self, Self::InvalidReference { .. } | Self::ImageRefused { .. } | Self::ImageUnreachable { .. })
     }
 
     /// Only the connection to the container is known to be gone, not the container.
@@ -113,15 +117,11 @@ impl Error {
     }
 
     pub(crate) fn engine_away(source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::EngineAway {
-            source: Some(Arc::new(source)),
-        }
+        Self::EngineAway { source: Some(Arc::new(source)) }
     }
 
     pub(crate) fn cut(source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::Cut {
-            source: Some(Arc::new(source)),
-        }
+        Self::Cut { source: Some(Arc::new(source)) }
     }
 }
 
@@ -149,10 +149,7 @@ mod tests {
     fn the_message_never_repeats_the_cause() {
         let error = Error::engine_away(std::io::Error::other("no such socket"));
         assert_eq!(error.to_string(), "container engine is not available");
-        assert_eq!(
-            Chain(&error).to_string(),
-            "container engine is not available: no such socket"
-        );
+        assert_eq!(Chain(&error).to_string(), "container engine is not available: no such socket");
         assert!(error.is_engine_away() && !error.is_image() && !error.is_cut());
     }
 

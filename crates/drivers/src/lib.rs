@@ -141,10 +141,7 @@ impl Guard {
     /// A guard of the container `id` that calls `remove` when dropped. `remove` must not block: it hands the work
     /// to a task of the driver.
     pub fn new(id: impl Into<String>, remove: impl FnOnce() + Send + 'static) -> Self {
-        Self {
-            id: id.into(),
-            on_drop: Some(Box::new(remove)),
-        }
+        Self { id: id.into(), on_drop: Some(Box::new(remove)) }
     }
 
     /// The id the engine gave its container.
@@ -179,8 +176,6 @@ impl Debug for StatsSource {
 
 impl Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running")
-            .field("guard", &self.guard)
-            .finish_non_exhaustive()
+        f.debug_struct("Running").field("guard", &self.guard).finish_non_exhaustive()
     }
 }

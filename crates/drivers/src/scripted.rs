@@ -27,9 +27,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{
-    Container, ContainerSpec, Driver, Error, Exit, Guard, Image, Running, Sampler, StatsSource,
-};
+use crate::{Container, ContainerSpec, Driver, Error, Exit, Guard, Image, Running, Sampler, StatsSource};
 
 pub use io::ScriptIo;
 pub use ledger::{Ledger, State};
@@ -149,8 +147,7 @@ impl ScriptedDriver {
 #[async_trait]
 impl Driver for ScriptedDriver {
     async fn image(&self, reference: &str) -> Result<Image, Error> {
-        self.shared
-            .record(|ledger| ledger.asked.push(reference.to_owned()));
+        self.shared.record(|ledger| ledger.asked.push(reference.to_owned()));
         let script = lock(&self.shared.references).get(reference).cloned();
         let Some(script) = script else {
             self.shared.answering()?;
@@ -163,8 +160,7 @@ impl Driver for ScriptedDriver {
         let mut present = script.present().await;
         if !*present {
             self.shared.answering()?;
-            self.shared
-                .record(|ledger| ledger.pulled.push(reference.to_owned()));
+            self.shared.record(|ledger| ledger.pulled.push(reference.to_owned()));
             script.pull.run().await?;
             *present = true;
         }
@@ -175,18 +171,11 @@ impl Driver for ScriptedDriver {
         self.shared.answering()?;
         let script = lock(&self.shared.images).get(&spec.image.id).cloned();
         let Some(script) = script else {
-            return Err(Error::Create {
-                message: format!("no such image: {}", spec.image.id),
-            });
+            return Err(Error::Create { message: format!("no such image: {}", spec.image.id) });
         };
         script.create.run().await?;
         let guard = self.shared.enter(&script);
-        Ok(Box::new(Created {
-            shared: Arc::clone(&self.shared),
-            script,
-            spec,
-            guard,
-        }))
+        Ok(Box::new(Created { shared: Arc::clone(&self.shared), script, spec, guard }))
     }
 
     async fn ping(&self) -> Result<(), Error> {
@@ -252,12 +241,7 @@ impl Shared {
 #[async_trait]
 impl Container for Created {
     async fn start(self: Box<Self>) -> Result<Running, Error> {
-        let Self {
-            shared,
-            script,
-            spec,
-            guard,
-        } = *self;
+        let Self { shared, script, spec, guard } = *self;
         shared.answering()?;
         script.start.run().await?;
 
@@ -270,10 +254,7 @@ impl Container for Created {
         let program = script.play(ScriptIo::new(reader, frames, spec));
 
         shared.record(|ledger| ledger.start(&id));
-        let switch = Switch {
-            token: token.clone(),
-            exit: exit_when_killed,
-        };
+        let switch = Switch { token: token.clone(), exit: exit_when_killed };
         lock(&shared.running).insert(id.clone(), switch);
         let (engine, stop) = (Arc::clone(&shared), token.clone());
         shared.programs.spawn(async move {
@@ -300,11 +281,7 @@ impl Container for Created {
 }
 
 fn stats_source(stats: Stats, token: CancellationToken) -> StatsSource {
-    let sampler = ScriptedSampler {
-        taken: 0,
-        marked: false,
-        token: token.clone(),
-    };
+    let sampler = ScriptedSampler { taken: 0, marked: false, token: token.clone() };
     match stats {
         Stats::Direct => StatsSource::Direct(Box::new(sampler)),
         Stats::Stream(every) => {

@@ -24,16 +24,8 @@ pub struct ScriptIo {
 }
 
 impl ScriptIo {
-    pub(super) fn new(
-        stdin: DuplexStream,
-        output: mpsc::Sender<Result<Frame, Error>>,
-        spec: ContainerSpec,
-    ) -> Self {
-        Self {
-            stdin,
-            spec,
-            output: Some(output),
-        }
+    pub(super) fn new(stdin: DuplexStream, output: mpsc::Sender<Result<Frame, Error>>, spec: ContainerSpec) -> Self {
+        Self { stdin, spec, output: Some(output) }
     }
 
     /// Writes to stdout.

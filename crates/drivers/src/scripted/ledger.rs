@@ -75,10 +75,7 @@ impl Ledger {
     }
 
     fn count(&self, state: State) -> usize {
-        self.containers
-            .values()
-            .filter(|now| **now == state)
-            .count()
+        self.containers.values().filter(|now| **now == state).count()
     }
 
     /// A container that was removed meanwhile stays removed.

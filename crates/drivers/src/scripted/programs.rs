@@ -154,11 +154,7 @@ pub fn flood() -> Program {
 /// An HTTP/1.1 response of the `http` format.
 #[must_use]
 pub fn response(status: u16, body: &[u8]) -> Vec<u8> {
-    let mut bytes = format!(
-        "HTTP/1.1 {status} Scripted\r\nContent-Length: {}\r\n\r\n",
-        body.len()
-    )
-    .into_bytes();
+    let mut bytes = format!("HTTP/1.1 {status} Scripted\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
     bytes.extend_from_slice(body);
     bytes
 }
@@ -200,11 +196,7 @@ async fn read_json(input: &mut (impl AsyncRead + Unpin), unread: &mut Vec<u8>) -
 
 async fn read_request(input: &mut (impl AsyncRead + Unpin), unread: &mut Vec<u8>) -> Read<Request> {
     let Some(head) = read_until(input, unread, b"\r\n\r\n").await else {
-        return if unread.is_empty() {
-            Read::Eof
-        } else {
-            Read::Broken
-        };
+        return if unread.is_empty() { Read::Eof } else { Read::Broken };
     };
     let Ok(head) = String::from_utf8(head) else {
         return Read::Broken;
@@ -229,10 +221,7 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     lines.find_map(|(key, value)| key.eq_ignore_ascii_case(name).then(|| value.trim()))
 }
 
-async fn read_chunks(
-    input: &mut (impl AsyncRead + Unpin),
-    unread: &mut Vec<u8>,
-) -> Option<Vec<u8>> {
+async fn read_chunks(input: &mut (impl AsyncRead + Unpin), unread: &mut Vec<u8>) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let line = read_until(input, unread, b"\r\n").await?;
@@ -246,11 +235,7 @@ async fn read_chunks(
     }
 }
 
-async fn read_exactly(
-    input: &mut (impl AsyncRead + Unpin),
-    unread: &mut Vec<u8>,
-    length: usize,
-) -> Option<Vec<u8>> {
+async fn read_exactly(input: &mut (impl AsyncRead + Unpin), unread: &mut Vec<u8>, length: usize) -> Option<Vec<u8>> {
     while unread.len() < length {
         if !more(input, unread).await {
             return None;
@@ -259,11 +244,7 @@ async fn read_exactly(
     Some(unread.drain(..length).collect())
 }
 
-async fn read_until(
-    input: &mut (impl AsyncRead + Unpin),
-    unread: &mut Vec<u8>,
-    end: &[u8],
-) -> Option<Vec<u8>> {
+async fn read_until(input: &mut (impl AsyncRead + Unpin), unread: &mut Vec<u8>, end: &[u8]) -> Option<Vec<u8>> {
     loop {
         if let Some(at) = unread.windows(end.len()).position(|window| window == end) {
             let head = unread.drain(..at).collect();

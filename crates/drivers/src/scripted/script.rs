@@ -139,8 +139,7 @@ impl Script {
     }
 
     pub(super) fn named(mut self, reference: &str) -> Self {
-        self.image_id
-            .get_or_insert_with(|| format!("sha256:{reference}"));
+        self.image_id.get_or_insert_with(|| format!("sha256:{reference}"));
         self
     }
 
@@ -149,10 +148,7 @@ impl Script {
     }
 
     pub(super) fn image(&self) -> Image {
-        Image {
-            id: self.image_id().to_owned(),
-            has_healthcheck: self.has_healthcheck,
-        }
+        Image { id: self.image_id().to_owned(), has_healthcheck: self.has_healthcheck }
     }
 
     /// Whether the image is there; whoever holds the guard is the one who pulls.
@@ -171,20 +167,13 @@ impl Step {
     /// Succeeds after `time`.
     #[must_use]
     pub fn takes(time: Duration) -> Self {
-        Self {
-            takes: time,
-            ..Self::default()
-        }
+        Self { takes: time, ..Self::default() }
     }
 
     /// Fails with `error`, every time.
     #[must_use]
     pub fn fails(error: Error) -> Self {
-        Self {
-            error: Some(error),
-            failures: AtomicUsize::new(usize::MAX),
-            ..Self::default()
-        }
+        Self { error: Some(error), failures: AtomicUsize::new(usize::MAX), ..Self::default() }
     }
 
     /// The answer, good or bad, takes this long.
@@ -208,12 +197,7 @@ impl Step {
         let Some(error) = &self.error else {
             return Ok(());
         };
-        let fails = self
-            .failures
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
-                left.checked_sub(1)
-            })
-            .is_ok();
+        let fails = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
         if fails { Err(error.clone()) } else { Ok(()) }
     }
 }

@@ -73,64 +73,40 @@ async fn http_echo_answers_bodies_of_both_codings_in_any_pieces() {
 async fn json_echo_answers_each_object() {
     let driver = playing(programs::json_echo());
     let mut running = started(&driver).await;
-    running
-        .stdin
-        .write_all(b"{\"body\":\"a\"}\n\n{\"body\":")
-        .await
-        .unwrap();
+    running.stdin.write_all(b"{\"body\":\"a\"}\n\n{\"body\":").await.unwrap();
     let first = br#"{"body":"a","protocol":{"status_code":200}}"#;
     assert_eq!(stdout(&mut running, first.len()).await.trim_ascii(), first);
     running.stdin.write_all(b"\"b\"}\n").await.unwrap();
-    assert_eq!(
-        stdout(&mut running, first.len()).await.trim_ascii()[..10],
-        b"{\"body\":\"b"[..]
-    );
+    assert_eq!(stdout(&mut running, first.len()).await.trim_ascii()[..10], b"{\"body\":\"b"[..]);
     running.stdin.write_all(b"]").await.unwrap();
     assert_eq!(running.exit.await, Exit::Code(1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn steps_take_their_time_and_fail_as_often_as_told() {
-    let unreachable = Error::ImageUnreachable {
-        image: "fn".to_owned(),
-        message: "no route".to_owned(),
-    };
+    let unreachable = Error::ImageUnreachable { image: "fn".to_owned(), message: "no route".to_owned() };
     let script = Script::new(programs::hang())
         .pull(Step::fails(unreachable).times(1).after(SECOND))
         .start(Step::takes(2 * SECOND));
     let driver = ScriptedDriver::new().with("fn", script);
     let begin = Instant::now();
-    assert!(matches!(
-        created(&driver).await,
-        Err(Error::ImageUnreachable { .. })
-    ));
+    assert!(matches!(created(&driver).await, Err(Error::ImageUnreachable { .. })));
     assert_eq!(begin.elapsed(), SECOND);
     let running = started(&driver).await;
     assert_eq!(begin.elapsed(), 4 * SECOND);
     assert!(driver.image("fn").await.is_ok());
     assert_eq!(begin.elapsed(), 4 * SECOND);
     let ledger = driver.ledger();
-    assert_eq!(
-        (ledger.asked.len(), ledger.pulled.len(), ledger.live()),
-        (3, 2, 1)
-    );
+    assert_eq!((ledger.asked.len(), ledger.pulled.len(), ledger.live()), (3, 2, 1));
     drop(running);
-    assert!(matches!(
-        driver.image("other").await,
-        Err(Error::ImageRefused { status: 404, .. })
-    ));
+    assert!(matches!(driver.image("other").await, Err(Error::ImageRefused { status: 404, .. })));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_start_that_fails_or_is_abandoned_leaves_nothing() {
-    let driver = ScriptedDriver::new().with(
-        "fn",
-        Script::new(programs::hang()).start(Step::fails(Error::Unhealthy).after(SECOND)),
-    );
-    assert!(matches!(
-        created(&driver).await.unwrap().start().await,
-        Err(Error::Unhealthy)
-    ));
+    let driver = ScriptedDriver::new()
+        .with("fn", Script::new(programs::hang()).start(Step::fails(Error::Unhealthy).after(SECOND)));
+    assert!(matches!(created(&driver).await.unwrap().start().await, Err(Error::Unhealthy)));
     let abandoned = tokio::time::timeout(SECOND / 2, created(&driver).await.unwrap().start()).await;
     assert!(abandoned.is_err());
     assert!(driver.ledger().is_clean());
@@ -139,8 +115,7 @@ async fn a_start_that_fails_or_is_abandoned_leaves_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn removal_takes_its_time_and_shutdown_waits_for_it() {
-    let driver =
-        ScriptedDriver::new().with("fn", Script::new(programs::hang()).remove_takes(SECOND));
+    let driver = ScriptedDriver::new().with("fn", Script::new(programs::hang()).remove_takes(SECOND));
     let running = started(&driver).await;
     let exit = running.exit;
     drop(running.guard);
@@ -186,8 +161,7 @@ async fn pipes_are_bounded_until_the_reader_is_gone() {
 #[tokio::test(start_paused = true)]
 async fn a_program_can_close_its_output_or_lose_its_connection() {
     let driver = playing(Program::new(|mut io| async move {
-        io.stderr(io.env("FN_PATH").unwrap_or_default().to_owned())
-            .await;
+        io.stderr(io.env("FN_PATH").unwrap_or_default().to_owned()).await;
         io.close_output();
         io.stdin.read_to_end(&mut Vec::new()).await.ok();
         Exit::Code(3)
@@ -214,9 +188,7 @@ async fn a_program_can_close_its_output_or_lose_its_connection() {
 async fn samples_come_from_either_source_while_the_container_runs() {
     let driver = playing(programs::exit_after(3 * SECOND + SECOND / 2, Exit::Code(0)));
     let running = started(&driver).await;
-    let StatsSource::Direct(mut sampler) = running.stats else {
-        panic!("not direct")
-    };
+    let StatsSource::Direct(mut sampler) = running.stats else { panic!("not direct") };
     sampler.mark();
     let sample = sampler.sample().unwrap().metrics;
     assert_eq!((sample.cpu_total, sample.cpu_user), (1, 1));
@@ -227,9 +199,7 @@ async fn samples_come_from_either_source_while_the_container_runs() {
     let program = programs::exit_after(3 * SECOND + SECOND / 2, Exit::Code(0));
     driver.script("fn", Script::new(program).stats(Stats::Stream(SECOND)));
     let running = started(&driver).await;
-    let StatsSource::Stream(samples) = running.stats else {
-        panic!("not a stream")
-    };
+    let StatsSource::Stream(samples) = running.stats else { panic!("not a stream") };
     assert_eq!(samples.count().await, 3);
 }
 

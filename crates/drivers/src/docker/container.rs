@@ -1,0 +1,166 @@
+//! The life of one container, from the engine's answer to its guard.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::query_parameters::{CreateContainerOptionsBuilder, InspectContainerOptions, StartContainerOptions};
+use futures_util::FutureExt;
+
+use super::create::{Template, new_name};
+use super::engine::{Engine, Fault};
+use super::images::Images;
+use super::observer::Operation;
+use super::removal::Remover;
+use super::{attach, exit, health, usage};
+use crate::stats::{CgroupSampler, Layout};
+use crate::{Container, ContainerSpec, Error, Guard, Running, StatsSource};
+
+const CREATE_LIMIT: Duration = Duration::from_mins(1);
+const ATTACH_LIMIT: Duration = Duration::from_secs(10);
+const START_LIMIT: Duration = Duration::from_mins(2);
+const INSPECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Makes containers.
+#[derive(Clone, Debug)]
+pub(super) struct Maker {
+    pub(super) engine: Arc<Engine>,
+    pub(super) images: Images,
+    pub(super) remover: Remover,
+    pub(super) template: Arc<Template>,
+    pub(super) groups: Arc<Groups>,
+}
+
+/// Where samples come from on this engine.
+#[derive(Debug)]
+pub(super) struct Groups {
+    layout: Option<Layout>,
+    /// A container ran and its control group was nowhere: it is another machine's, or hidden from us.
+    hidden: AtomicBool,
+}
+
+struct Created {
+    engine: Arc<Engine>,
+    groups: Arc<Groups>,
+    has_healthcheck: bool,
+    guard: Guard,
+}
+
+// === impl Maker ===
+
+impl Maker {
+    /// Creates a container. Must run to its end: only then is it known whether there is something to remove.
+    pub(super) async fn create(&self, mut spec: ContainerSpec) -> Result<Box<dyn Container>, Error> {
+        let guard = match self.create_once(&spec).await {
+            Err(fault) if fault.is_not_found() => {
+                spec.image = self.find_again(&spec, fault).await?;
+                self.create_once(&spec).await
+            }
+            other => other,
+        };
+        Ok(Box::new(Created {
+            engine: Arc::clone(&self.engine),
+            groups: Arc::clone(&self.groups),
+            has_healthcheck: spec.image.has_healthcheck,
+            guard: guard.map_err(into_create_error)?,
+        }))
+    }
+
+    async fn create_once(&self, spec: &ContainerSpec) -> Result<Guard, Fault> {
+        let name = new_name();
+        let options = CreateContainerOptionsBuilder::new().name(&name).build();
+        let body = self.template.body(spec);
+        // The body is large and would be part of every future around this one.
+        let request = Box::pin(self.engine.api().create_container(Some(options), body));
+        match self.engine.call(Operation::CreateContainer, CREATE_LIMIT, request).await {
+            Ok(answer) => Ok(self.remover.guard(answer.id)),
+            Err(fault) => {
+                if fault.is_uncertain() {
+                    self.remover.remove_doubtful(name);
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// The image went away after it was looked up. It is asked for once more, under the name it had.
+    async fn find_again(&self, spec: &ContainerSpec, fault: Fault) -> Result<crate::Image, Error> {
+        self.images.forget();
+        match self.images.name_of(&spec.image) {
+            Some(reference) => self.images.get(&reference).await,
+            None => Err(into_create_error(fault)),
+        }
+    }
+}
+
+fn into_create_error(fault: Fault) -> Error {
+    fault.into_error_with(|message| Error::Create { message })
+}
+
+// === impl Created ===
+
+#[async_trait]
+impl Container for Created {
+    async fn start(self: Box<Self>) -> Result<Running, Error> {
+        let Self { engine, groups, has_healthcheck, guard } = *self;
+        let start_error = |fault: Fault| fault.into_error_with(|message| Error::Start { message });
+        let id = guard.id().to_owned();
+
+        // Before it starts, so that nothing it writes is lost.
+        let attached = engine
+            .call(Operation::AttachContainer, ATTACH_LIMIT, attach::attach(engine.address(), &id))
+            .await
+            .map_err(start_error)?;
+        let request = engine.api().start_container(&id, None::<StartContainerOptions>);
+        engine.call(Operation::StartContainer, START_LIMIT, request).await.map_err(start_error)?;
+        if has_healthcheck {
+            health::until_healthy(&engine, &id).await?;
+        }
+
+        let stats = match groups.sampler(&engine, &id).await {
+            Some(sampler) => StatsSource::Direct(Box::new(sampler)),
+            None => StatsSource::Stream(usage::stream(&engine, id.clone())),
+        };
+        Ok(Running {
+            stdin: attached.stdin,
+            output: attached.output,
+            stats,
+            exit: exit::exit(engine, id).boxed(),
+            guard,
+        })
+    }
+}
+
+// === impl Groups ===
+
+impl Groups {
+    pub(super) fn new(layout: Option<Layout>) -> Self {
+        Self { layout, hidden: AtomicBool::new(false) }
+    }
+
+    /// A sampler of the container `id`, which was just started; none where control groups cannot be seen, or when
+    /// it ended already.
+    async fn sampler(&self, engine: &Engine, id: &str) -> Option<CgroupSampler> {
+        let layout = self.layout.as_ref().filter(|_| !self.hidden.load(Ordering::Relaxed))?;
+        let group = match layout.find(id) {
+            Some(group) => group,
+            None if layout.is_known() => return None,
+            None => self.search(layout, engine, id).await?,
+        };
+        CgroupSampler::open(&group).ok()
+    }
+
+    /// Happens until one container was found, or one was seen running that could not be.
+    async fn search(&self, layout: &Layout, engine: &Engine, id: &str) -> Option<crate::stats::Group> {
+        let request = engine.api().inspect_container(id, None::<InspectContainerOptions>);
+        let answer = engine.call(Operation::InspectContainer, INSPECT_LIMIT, request).await.ok()?;
+        let pid = u64::try_from(answer.state?.pid?).ok().filter(|pid| *pid > 0)?;
+        let group = layout.find_by_process(id, pid);
+        if group.is_none() {
+            self.hidden.store(true, Ordering::Relaxed);
+            tracing::info!("control groups of containers are not visible: samples come from the engine, once a second");
+        }
+        group
+    }
+}

@@ -1,0 +1,204 @@
+//! The engine's API: every request has a deadline, is observed, and fails in words of this crate.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::errors::Error as ApiError;
+use bollard::{API_DEFAULT_VERSION, Docker};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::address::Address;
+use super::observer::{Observer, Operation, Outcome};
+use crate::{Cause, Error};
+
+/// How long a request may stay unanswered before the engine is asked whether it is there at all, and how long that
+/// answer may take. Together they are the two seconds after which callers are told that the engine is away.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The client's own timeout. Ours are always shorter, except that of a pull, which has its own rule.
+const CLIENT_TIMEOUT_SECONDS: u64 = 24 * 3600;
+
+/// A connection to an engine, shared by everything that asks it for something.
+#[derive(Debug)]
+pub(super) struct Engine {
+    docker: Docker,
+    address: Address,
+    observer: Arc<dyn Observer>,
+}
+
+/// Why a request came to nothing.
+#[derive(Clone, Debug)]
+pub(super) enum Fault {
+    /// The engine answered, and not with what was asked for.
+    Refused { status: u16, message: String },
+    /// The engine began to do it and then said why it could not go on.
+    Broken { message: String },
+    /// The engine is not there.
+    Away(Option<Cause>),
+    /// The engine is there and was not done in time.
+    Late(Duration),
+    /// The answer made no sense.
+    Nonsense(Cause),
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Connects, and finds out which version the engine speaks. An engine that is away is an error.
+    pub(super) async fn connect(address: Address, observer: Arc<dyn Observer>) -> Result<Self, Error> {
+        let docker = match &address {
+            Address::Unix(path) => {
+                let path = path.to_string_lossy();
+                Docker::connect_with_unix(&path, CLIENT_TIMEOUT_SECONDS, API_DEFAULT_VERSION)
+            }
+            Address::Tcp(authority) => {
+                let url = format!("http://{authority}");
+                Docker::connect_with_http(&url, CLIENT_TIMEOUT_SECONDS, API_DEFAULT_VERSION)
+            }
+        };
+        let connecting = async { docker?.negotiate_version().await };
+        let docker = match timeout(2 * PATIENCE, connecting).await {
+            Ok(Ok(docker)) => docker,
+            Ok(Err(error)) => return Err(Fault::from(error).into_error(Operation::Ping)),
+            Err(late) => return Err(Error::engine_away(late)),
+        };
+        tracing::info!(%address, api_version = %docker.client_version(), "connected to the container engine");
+        Ok(Self { docker, address, observer })
+    }
+
+    pub(super) const fn api(&self) -> &Docker {
+        &self.docker
+    }
+
+    pub(super) const fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Waits for `request`, at most `limit`; notices an engine that went silent long before that.
+    pub(super) async fn call<T>(
+        &self,
+        operation: Operation,
+        limit: Duration,
+        request: impl Future<Output = Result<T, impl Into<Fault>>>,
+    ) -> Result<T, Fault> {
+        self.observed(operation, async {
+            tokio::select! {
+                biased;
+                answer = request => answer.map_err(Into::into),
+                fault = self.overdue(limit) => Err(fault),
+            }
+        })
+        .await
+    }
+
+    /// Waits for something that takes as long as it takes: an exit. Its own connection says when the engine dies.
+    pub(super) async fn observed<T>(
+        &self,
+        operation: Operation,
+        request: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let begin = Instant::now();
+        let answer = request.await;
+        let outcome = match &answer {
+            Ok(_) => Outcome::Done,
+            Err(Fault::Refused { .. }) => Outcome::Refused,
+            Err(_) => Outcome::Failed,
+        };
+        self.observer.engine_call(operation, outcome, begin.elapsed());
+        answer
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), Error> {
+        let answer = self.observed(Operation::Ping, self.ping_within(2 * PATIENCE));
+        answer.await.map_err(|fault| fault.into_error(Operation::Ping))
+    }
+
+    async fn ping_within(&self, limit: Duration) -> Result<(), Fault> {
+        match timeout(limit, self.docker.ping()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(error.into()),
+            Err(late) => Err(Fault::Away(Some(Arc::new(late)))),
+        }
+    }
+
+    /// Resolves when there is no more point in waiting for an answer.
+    async fn overdue(&self, limit: Duration) -> Fault {
+        let begin = Instant::now();
+        loop {
+            let left = limit.saturating_sub(begin.elapsed());
+            if left.is_zero() {
+                return Fault::Late(limit);
+            }
+            sleep(left.min(PATIENCE)).await;
+            if let Err(fault @ Fault::Away(_)) = self.ping_within(PATIENCE).await {
+                return fault;
+            }
+        }
+    }
+}
+
+// === impl Fault ===
+
+impl Fault {
+    /// The engine says that there is no such thing.
+    pub(super) const fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, .. })
+    }
+
+    /// Nobody knows whether the engine did it.
+    pub(super) const fn is_uncertain(&self) -> bool {
+        !matches!(self, Self::Refused { .. })
+    }
+
+    /// What a caller is told, where no more telling error fits.
+    pub(super) fn into_error(self, operation: Operation) -> Error {
+        let verb = operation.verb();
+        self.into_error_with(|message| Error::Engine { operation: verb, message, source: None })
+    }
+
+    /// What a caller is told: an engine that is away is always called that, its words go to `make`.
+    pub(super) fn into_error_with(self, make: impl FnOnce(String) -> Error) -> Error {
+        match self {
+            Self::Away(source) => Error::EngineAway { source },
+            Self::Nonsense(source) => Error::Engine {
+                operation: "give a proper answer",
+                message: "its answer could not be read".to_owned(),
+                source: Some(source),
+            },
+            other => make(other.message()),
+        }
+    }
+
+    pub(super) fn message(&self) -> String {
+        match self {
+            Self::Refused { message, .. } | Self::Broken { message } => message.clone(),
+            Self::Away(_) => "the container engine is not available".to_owned(),
+            Self::Late(limit) => format!("no answer from the container engine within {limit:?}"),
+            Self::Nonsense(_) => "the container engine's answer could not be read".to_owned(),
+        }
+    }
+}
+
+impl From<ApiError> for Fault {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::DockerResponseServerError { status_code, message } => {
+                Self::Refused { status: status_code, message }
+            }
+            ApiError::DockerStreamError { error } => Self::Broken { message: error },
+            ApiError::HyperLegacyError { .. }
+            | ApiError::HyperResponseError { .. }
+            | ApiError::IOError { .. }
+            | ApiError::SocketNotFoundError(_)
+            | ApiError::RequestTimeoutError => Self::Away(Some(Arc::new(error))),
+            other => Self::Nonsense(Arc::new(other)),
+        }
+    }
+}
+
+impl From<std::io::Error> for Fault {
+    fn from(error: std::io::Error) -> Self {
+        Self::Away(Some(Arc::new(error)))
+    }
+}

@@ -1,0 +1,148 @@
+//! Pulling images.
+//!
+//! A refusal is final at once. A registry that cannot be reached, or that breaks, gets three tries within three
+//! seconds; after that it is the caller's to wait, and the launch policy's to come back later.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::query_parameters::{CreateImageOptions, CreateImageOptionsBuilder};
+use futures_util::TryStreamExt;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
+
+use super::backoff::Backoff;
+use super::credentials::Credentials;
+use super::engine::{Engine, Fault};
+use super::observer::Operation;
+use super::reference::Reference;
+use crate::Error;
+
+const TRIES: usize = 3;
+
+/// No try begins later than this after the first.
+const WINDOW: Duration = Duration::from_secs(3);
+
+/// Pulls at a time. The engine has its own limit on layers; this one keeps a burst of broken functions from
+/// holding a connection each.
+const CONCURRENT: usize = 16;
+
+/// Pulls images, with what the operator configured.
+#[derive(Debug)]
+pub(super) struct Puller {
+    engine: Arc<Engine>,
+    credentials: Credentials,
+    /// How long one pull may take.
+    limit: Duration,
+    slots: Semaphore,
+}
+
+/// What a failed try means.
+enum Verdict {
+    Final(Error),
+    Again(String),
+}
+
+// === impl Puller ===
+
+impl Puller {
+    pub(super) fn new(engine: Arc<Engine>, credentials: Credentials, limit: Duration) -> Self {
+        Self { engine, credentials, limit, slots: Semaphore::new(CONCURRENT) }
+    }
+
+    /// Pulls `reference`, which was asked for as `asked`.
+    pub(super) async fn pull(&self, asked: &str, reference: &Reference) -> Result<(), Error> {
+        // The semaphore is never closed; without a permit the pull is only less polite.
+        let _slot = self.slots.acquire().await.ok();
+        let begin = Instant::now();
+        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(1));
+        let mut tries = 0;
+        loop {
+            let Err(fault) = self.attempt(reference).await else {
+                tracing::info!(image = asked, duration_ms = begin.elapsed().as_millis(), "pulled an image");
+                return Ok(());
+            };
+            tries += 1;
+            let message = match judge(asked, fault) {
+                Verdict::Final(error) => return Err(error),
+                Verdict::Again(message) => message,
+            };
+            let pause = backoff.pause();
+            if tries == TRIES || begin.elapsed() + pause > WINDOW {
+                return Err(Error::ImageUnreachable { image: asked.to_owned(), message });
+            }
+            sleep(pause).await;
+        }
+    }
+
+    async fn attempt(&self, reference: &Reference) -> Result<(), Fault> {
+        let credentials = self.credentials.of(reference.registry()).await;
+        let options: CreateImageOptions =
+            CreateImageOptionsBuilder::new().from_image(&reference.name()).tag(reference.version()).build();
+        let progress = self.engine.api().create_image(Some(options), None, credentials);
+        // The engine reports its progress until it is done; only the end matters.
+        let request = progress.try_for_each(async |_| Ok(()));
+        self.engine.call(Operation::PullImage, self.limit, request).await
+    }
+}
+
+fn judge(asked: &str, fault: Fault) -> Verdict {
+    let image = asked.to_owned();
+    let refused = |status, message| Verdict::Final(Error::ImageRefused { image: image.clone(), status, message });
+    match fault {
+        Fault::Refused { status: status @ 400..500, message } => refused(status, message),
+        // The engine answers 500 for some refusals of a registry, and has no status once it began to report.
+        Fault::Refused { message, .. } | Fault::Broken { message } => match refusal(&message) {
+            Some(status) => refused(status, message),
+            None => Verdict::Again(message),
+        },
+        Fault::Late(_) => {
+            let message = fault.message();
+            Verdict::Final(Error::ImageUnreachable { image, message })
+        }
+        Fault::Away(_) | Fault::Nonsense(_) => Verdict::Final(fault.into_error(Operation::PullImage)),
+    }
+}
+
+/// The status that a registry's error code stands for, where the engine left only the words. They are those of the
+/// OCI distribution specification, in lower case and with a colon.
+fn refusal(message: &str) -> Option<u16> {
+    let codes = [
+        ("toomanyrequests:", 429),
+        ("unauthorized:", 401),
+        ("denied:", 403),
+        ("manifest unknown", 404),
+        ("name unknown", 404),
+        ("no matching manifest for ", 404),
+    ];
+    codes.iter().find_map(|(code, status)| message.contains(code).then_some(*status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_from_a_registry_in_trouble() {
+        let status = |fault| match judge("i", fault) {
+            Verdict::Final(Error::ImageRefused { status, .. }) => Some(status),
+            Verdict::Final(other) => panic!("{other:?}"),
+            Verdict::Again(_) => None,
+        };
+        let refused = |status, message: &str| Fault::Refused { status, message: message.to_owned() };
+        assert_eq!(status(refused(404, "pull access denied")), Some(404));
+        assert_eq!(status(refused(500, "toomanyrequests: slow down")), Some(429));
+        assert_eq!(status(refused(500, "unauthorized: who are you")), Some(401));
+        assert_eq!(status(refused(500, "Get \"http://h/v2/\": dial tcp: connection refused")), None);
+        assert_eq!(status(refused(503, "busy")), None);
+        let broken = |message: &str| Fault::Broken { message: message.to_owned() };
+        assert_eq!(status(broken("denied: requested access to the resource is denied")), Some(403));
+        assert_eq!(status(broken("unexpected EOF")), None);
+    }
+
+    #[test]
+    fn an_engine_that_is_away_is_not_the_registrys_fault() {
+        let Verdict::Final(error) = judge("i", Fault::Away(None)) else { panic!("tried again") };
+        assert!(error.is_engine_away());
+    }
+}
