@@ -13,10 +13,7 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     pub(crate) const fn new(first: Duration, longest: Duration) -> Self {
-        Self {
-            next: first,
-            longest,
-        }
+        Self { next: first, longest }
     }
 }
 
@@ -39,9 +36,7 @@ mod tests {
     #[test]
     fn waits_grow_to_the_longest_and_vary_by_at_most_a_half() {
         let longest = Duration::from_millis(800);
-        let waits: Vec<Duration> = Backoff::new(Duration::from_millis(100), longest)
-            .take(6)
-            .collect();
+        let waits: Vec<Duration> = Backoff::new(Duration::from_millis(100), longest).take(6).collect();
         for (wait, full) in waits.iter().zip([100, 200, 400, 800, 800, 800]) {
             let full = Duration::from_millis(full);
             assert!(*wait <= full && *wait >= full / 2, "{wait:?} of {full:?}");

@@ -53,10 +53,20 @@ impl Error {
         matches!(self, Self::Unavailable(_))
     }
 
-    pub(crate) fn corrupt(what: impl Into<String>, source: impl Into<Source>) -> Self {
-        Self::Corrupt {
-            what: what.into(),
-            source: source.into(),
+    /// This error with its causes, on one line, for the log.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
         }
+        text
+    }
+
+    pub(crate) fn corrupt(what: impl Into<String>, source: impl Into<Source>) -> Self {
+        Self::Corrupt { what: what.into(), source: source.into() }
     }
 }

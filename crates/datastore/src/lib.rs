@@ -1,21 +1,24 @@
 //! Everything Hearth keeps: apps, functions and triggers, the record of every call, and the logs.
 //!
 //! * [`open`] turns a `DB_URL` into a [`Datastore`]. All SQL of Hearth stands in this crate.
-//! * `Definitions` is a `Datastore` in front of another one that answers [`Datastore::resolve`], the one question of
+//! * [`Definitions`] is a `Datastore` in front of another one that answers [`Datastore::resolve`], the one question of
 //!   the hot path, from memory.
 //! * [`Recorder`] takes calls as they begin and end, shows them at once and writes them in groups.
-//! * `Purger` removes in the background what deleted apps left behind.
+//! * [`Purger`] removes in the background what deleted apps left behind.
 
 mod backoff;
+mod definitions;
 mod error;
+mod purger;
 mod recorder;
 mod sql;
 mod store;
 
+pub use definitions::{Definitions, DefinitionsSettings};
 pub use error::{Error, Result, Source};
+pub use purger::Purger;
 pub use recorder::{Counts, Recorder, RecorderService, RecorderSettings};
 pub use sql::open;
 pub use store::{
-    CallStore, Datastore, LogEntry, LogStore, Node, Record, Recorded, RemovedRoute, Resolved,
-    RouteChange,
+    CallStore, Datastore, LogEntry, LogStore, Node, Record, Recorded, RemovedRoute, Resolved, RouteChange,
 };

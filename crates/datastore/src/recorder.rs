@@ -89,15 +89,8 @@ impl Recorder {
     /// A recorder over `store`, and the service that must run for anything to be written.
     #[must_use]
     pub fn new(store: Arc<dyn CallStore>, settings: RecorderSettings) -> (Self, RecorderService) {
-        let shared = Arc::new(Shared {
-            store,
-            table: Table::default(),
-            backlog: Backlog::new(&settings),
-            settings,
-        });
-        let recorder = Self {
-            shared: Arc::clone(&shared),
-        };
+        let shared = Arc::new(Shared { store, table: Table::default(), backlog: Backlog::new(&settings), settings });
+        let recorder = Self { shared: Arc::clone(&shared) };
         (recorder, RecorderService::new(shared))
     }
 
@@ -155,9 +148,7 @@ impl Recorder {
     pub async fn log(&self, app_id: AppId, id: CallId) -> Result<Bytes> {
         match self.shared.table.get(app_id, id) {
             Some(Entry::Live { .. }) => Err(ModelError::LogNotFound.into()),
-            Some(Entry::Ended(record)) if record.log.is_some() => {
-                Ok(record.log.clone().unwrap_or_default())
-            }
+            Some(Entry::Ended(record)) if record.log.is_some() => Ok(record.log.clone().unwrap_or_default()),
             _ => self.shared.store.log(app_id, id).await,
         }
     }

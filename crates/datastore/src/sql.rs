@@ -29,8 +29,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use hearth_models::{
-    App, AppId, AppPatch, Call, CallFilter, CallId, Error as ModelError, FnId, Function, Page,
-    Route, RoutePatch, Trigger, TriggerId,
+    App, AppId, AppPatch, Call, CallFilter, CallId, Error as ModelError, FnId, Function, Page, Route, RoutePatch,
+    Trigger, TriggerId,
 };
 use serde::Serialize;
 use sqlx::pool::PoolConnection;
@@ -39,8 +39,8 @@ use sqlx::{Any, AnyPool, Transaction};
 use tokio::time::timeout;
 
 use crate::{
-    CallStore, Datastore, Error, LogEntry, LogStore, Node, Record, Recorded, RemovedRoute,
-    Resolved, Result, RouteChange,
+    CallStore, Datastore, Error, LogEntry, LogStore, Node, Record, Recorded, RemovedRoute, Resolved, Result,
+    RouteChange,
 };
 use dialect::Dialect;
 
@@ -147,10 +147,7 @@ impl Datastore for SqlStore {
     }
 
     async fn app_by_id(&self, id: AppId) -> Result<Option<App>> {
-        within(DEADLINE, async {
-            apps::by_id(&mut *self.read().await?, self.dialect, id).await
-        })
-        .await
+        within(DEADLINE, async { apps::by_id(&mut *self.read().await?, self.dialect, id).await }).await
     }
 
     async fn update_app(&self, name: &str, patch: AppPatch) -> Result<App> {
@@ -162,31 +159,18 @@ impl Datastore for SqlStore {
     }
 
     async fn apps(&self, page: &Page) -> Result<Vec<App>> {
-        within(DEADLINE, async {
-            apps::page(&mut *self.read().await?, self.dialect, page).await
-        })
-        .await
+        within(DEADLINE, async { apps::page(&mut *self.read().await?, self.dialect, page).await }).await
     }
 
     async fn insert_route(&self, app_name: &str, route: Route) -> Result<RouteChange> {
         within(DEADLINE, self.do_insert_route(app_name, route)).await
     }
 
-    async fn upsert_route(
-        &self,
-        app_name: &str,
-        path: &str,
-        patch: RoutePatch,
-    ) -> Result<RouteChange> {
+    async fn upsert_route(&self, app_name: &str, path: &str, patch: RoutePatch) -> Result<RouteChange> {
         within(DEADLINE, self.do_upsert_route(app_name, path, patch)).await
     }
 
-    async fn update_route(
-        &self,
-        app_name: &str,
-        path: &str,
-        patch: RoutePatch,
-    ) -> Result<RouteChange> {
+    async fn update_route(&self, app_name: &str, path: &str, patch: RoutePatch) -> Result<RouteChange> {
         within(DEADLINE, self.do_update_route(app_name, path, patch)).await
     }
 
@@ -208,17 +192,11 @@ impl Datastore for SqlStore {
     }
 
     async fn function(&self, id: FnId) -> Result<Option<Function>> {
-        within(DEADLINE, async {
-            functions::function(&mut *self.read().await?, self.dialect, id).await
-        })
-        .await
+        within(DEADLINE, async { functions::function(&mut *self.read().await?, self.dialect, id).await }).await
     }
 
     async fn trigger(&self, id: TriggerId) -> Result<Option<Trigger>> {
-        within(DEADLINE, async {
-            functions::trigger(&mut *self.read().await?, self.dialect, id).await
-        })
-        .await
+        within(DEADLINE, async { functions::trigger(&mut *self.read().await?, self.dialect, id).await }).await
     }
 
     async fn purge(&self) -> Result<bool> {
@@ -272,9 +250,7 @@ impl From<sqlx::Error> for Error {
             E::Io(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::BeginFailed => {
                 Self::Unavailable(error.into())
             }
-            E::ColumnDecode { .. } | E::Decode(_) | E::AnyDriverError(_) => {
-                Self::corrupt("a row", error)
-            }
+            E::ColumnDecode { .. } | E::Decode(_) | E::AnyDriverError(_) => Self::corrupt("a row", error),
             _ => Self::Database(error.into()),
         }
     }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use hearth_models::{
-    App, AppId, AppPatch, Call, CallFilter, CallId, FnId, Function, InstanceId, Page, Route,
-    RoutePatch, ServerId, Trigger, TriggerId,
+    App, AppId, AppPatch, Call, CallFilter, CallId, FnId, Function, InstanceId, Page, Route, RoutePatch, ServerId,
+    Trigger, TriggerId,
 };
 
 use crate::Result;
@@ -184,23 +184,13 @@ pub trait Datastore: CallStore {
     ///
     /// # Errors
     /// What [`RoutePatch::apply`] and [`RoutePatch::create`] refuse, and the app name when it had to be made.
-    async fn upsert_route(
-        &self,
-        app_name: &str,
-        path: &str,
-        patch: RoutePatch,
-    ) -> Result<RouteChange>;
+    async fn upsert_route(&self, app_name: &str, path: &str, patch: RoutePatch) -> Result<RouteChange>;
 
     /// Merges `patch` into the route at `path`. That the patch names no other path is the caller's to check.
     ///
     /// # Errors
     /// `RouteNotFound`, also when there is no such app; what [`RoutePatch::apply`] refuses.
-    async fn update_route(
-        &self,
-        app_name: &str,
-        path: &str,
-        patch: RoutePatch,
-    ) -> Result<RouteChange>;
+    async fn update_route(&self, app_name: &str, path: &str, patch: RoutePatch) -> Result<RouteChange>;
 
     /// Removes the route at `path`: its trigger, and its function if a route made it and no trigger is left.
     ///

@@ -22,11 +22,7 @@ pub(super) async fn merged(
         let full = calls.len() >= size;
         from_store.cursor = calls.last().map(|call| call.id.to_string());
         // What has ended in the store is the last word on it; of anything else memory knows better.
-        page.extend(
-            calls
-                .into_iter()
-                .filter(|call| call.status().is_final() || !here.contains_key(&call.id)),
-        );
+        page.extend(calls.into_iter().filter(|call| call.status().is_final() || !here.contains_key(&call.id)));
         // A page is cut short only where the list ends, because clients take a short page for the last one.
         if !full || page.len() >= size {
             break;
@@ -45,21 +41,11 @@ pub(super) async fn merged(
 
 /// Whether the list that `filter` describes shows `call`. The stores say the same in SQL.
 fn matches(filter: &CallFilter, call: &Call) -> bool {
-    let CallFilter {
-        path,
-        from_time,
-        to_time,
-        status,
-        reason,
-        cursor,
-        per_page: _,
-    } = filter;
+    let CallFilter { path, from_time, to_time, status, reason, cursor, per_page: _ } = filter;
     path.as_ref().is_none_or(|path| *path == call.path)
         && from_time.is_none_or(|from| call.created_at > from)
         && to_time.is_none_or(|to| call.created_at < to)
         && status.is_none_or(|status| call.status() == status)
         && reason.is_none_or(|reason| call.reason() == Some(reason))
-        && cursor
-            .as_ref()
-            .is_none_or(|cursor| call.id.to_string() < *cursor)
+        && cursor.as_ref().is_none_or(|cursor| call.id.to_string() < *cursor)
 }

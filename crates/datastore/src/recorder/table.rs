@@ -51,11 +51,7 @@ impl Table {
         let mut shard = self.shard(call.id);
         match shard.get_mut(&call.id) {
             None => {
-                let entry = Entry::Live {
-                    since: Instant::now(),
-                    written: None,
-                    call,
-                };
+                let entry = Entry::Live { since: Instant::now(), written: None, call };
                 shard.insert(entry.call().id, entry);
             }
             Some(Entry::Live { call: stands, .. }) => *stands = call,
@@ -80,10 +76,7 @@ impl Table {
 
     pub(super) fn get(&self, app_id: AppId, id: CallId) -> Option<Entry> {
         let shard = self.shard(id);
-        shard
-            .get(&id)
-            .filter(|entry| entry.call().app_id == app_id)
-            .cloned()
+        shard.get(&id).filter(|entry| entry.call().app_id == app_id).cloned()
     }
 
     /// All entries of an app, in no order.
@@ -95,11 +88,9 @@ impl Table {
     pub(super) fn untold(&self, age: Duration) -> Vec<Arc<Call>> {
         let now = Instant::now();
         let due = self.select(|entry| match entry {
-            Entry::Live {
-                call,
-                since,
-                written,
-            } => now.duration_since(*since) >= age && *written != Some(call.status()),
+            Entry::Live { call, since, written } => {
+                now.duration_since(*since) >= age && *written != Some(call.status())
+            }
             Entry::Ended(_) => false,
         });
         due.into_values()
@@ -118,12 +109,8 @@ impl Table {
     }
 
     pub(super) fn live(&self) -> usize {
-        let count = |shard: &Mutex<Shard>| {
-            lock(shard)
-                .values()
-                .filter(|entry| matches!(entry, Entry::Live { .. }))
-                .count()
-        };
+        let count =
+            |shard: &Mutex<Shard>| lock(shard).values().filter(|entry| matches!(entry, Entry::Live { .. })).count();
         self.shards.iter().map(count).sum()
     }
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hearth_models::Call;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -52,9 +53,7 @@ impl Shared {
                 sleep_until(next).await;
             }
             next = Instant::now() + settings.linger;
-            let group = self
-                .backlog
-                .take(settings.group_records, settings.group_bytes);
+            let group = self.backlog.take(settings.group_records, settings.group_bytes);
             self.write(group).await;
         }
     }
@@ -75,7 +74,7 @@ impl Shared {
                 Err(error) => {
                     for record in &part {
                         let call = &record.call;
-                        tracing::error!(call.id = %call.id, app.id = %call.app_id, error = chain(&error), "the store refused a record");
+                        tracing::error!(call.id = %call.id, app.id = %call.app_id, error = error.chain(), "the store refused a record");
                     }
                     self.show_from_store(&part);
                     self.backlog.refuse(&part);
@@ -104,7 +103,7 @@ impl Shared {
             tracing::warn!(
                 records = group.len(),
                 retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-                error = chain(&error),
+                error = error.chain(),
                 "calls could not be stored yet"
             );
             sleep(wait).await;
@@ -135,37 +134,30 @@ impl Shared {
     }
 
     /// One try: what fails is due again at the next tick.
-    async fn write_snapshots(&self, calls: &[Arc<hearth_models::Call>]) {
-        let snapshot = |call: &Arc<hearth_models::Call>| {
-            Arc::new(Record {
-                call: hearth_models::Call::clone(call),
-                log: None,
-            })
-        };
+    async fn write_snapshots(&self, calls: &[Arc<Call>]) {
+        let snapshot = |call: &Arc<Call>| Arc::new(Record { call: Call::clone(call), log: None });
         let records: Vec<Arc<Record>> = calls.iter().map(snapshot).collect();
         match self.attempt(&records).await {
-            Ok(_) => {
-                for call in calls {
-                    self.table.mark_told(call);
+            Ok(_) => self.snapshots_done(calls),
+            Err(Error::Refused(_)) if records.len() > 1 => {
+                for (call, record) in calls.iter().zip(&records) {
+                    let told = self.attempt(std::slice::from_ref(record)).await;
+                    // One that is refused alone is refused at its end too, and reported then.
+                    if matches!(told, Ok(_) | Err(Error::Refused(_))) {
+                        self.snapshots_done(std::slice::from_ref(call));
+                    }
                 }
-                self.backlog
-                    .count(|counts| counts.snapshots += calls.len() as u64);
             }
             Err(error) => {
-                tracing::warn!(error = chain(&error), "long calls could not be stored yet");
+                tracing::warn!(error = error.chain(), "long calls could not be stored yet");
             }
         }
     }
-}
 
-/// An error with its causes, on one line.
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+    fn snapshots_done(&self, calls: &[Arc<Call>]) {
+        for call in calls {
+            self.table.mark_told(call);
+        }
+        self.backlog.count(|counts| counts.snapshots += calls.len() as u64);
     }
-    text
 }

@@ -34,67 +34,29 @@ fn read_row(row: &AnyRow) -> Result<App> {
     read(&mut Reader::new(row))
 }
 
-pub(super) async fn by_name(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    name: &str,
-) -> Result<Option<App>> {
-    let sql = dialect.sql(concat!(
-        "SELECT ",
-        app_columns!(),
-        " FROM apps a WHERE a.name = $1"
-    ));
+pub(super) async fn by_name(on: &mut AnyConnection, dialect: Dialect, name: &str) -> Result<Option<App>> {
+    let sql = dialect.sql(concat!("SELECT ", app_columns!(), " FROM apps a WHERE a.name = $1"));
     let row = sqlx::query(sql).bind(name).fetch_optional(on).await?;
     row.as_ref().map(read_row).transpose()
 }
 
 /// The app, held against every other change of it, of its functions and of its triggers until the transaction ends.
-pub(super) async fn lock(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    name: &str,
-) -> Result<Option<App>> {
-    let sql = dialect.locking(concat!(
-        "SELECT ",
-        app_columns!(),
-        " FROM apps a WHERE a.name = $1"
-    ));
+pub(super) async fn lock(on: &mut AnyConnection, dialect: Dialect, name: &str) -> Result<Option<App>> {
+    let sql = dialect.locking(concat!("SELECT ", app_columns!(), " FROM apps a WHERE a.name = $1"));
     let row = sqlx::query(sql).bind(name).fetch_optional(on).await?;
     row.as_ref().map(read_row).transpose()
 }
 
-pub(super) async fn by_id(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    id: AppId,
-) -> Result<Option<App>> {
-    let sql = dialect.sql(concat!(
-        "SELECT ",
-        app_columns!(),
-        " FROM apps a WHERE a.id = $1"
-    ));
-    let row = sqlx::query(sql)
-        .bind(id.to_string())
-        .fetch_optional(on)
-        .await?;
+pub(super) async fn by_id(on: &mut AnyConnection, dialect: Dialect, id: AppId) -> Result<Option<App>> {
+    let sql = dialect.sql(concat!("SELECT ", app_columns!(), " FROM apps a WHERE a.id = $1"));
+    let row = sqlx::query(sql).bind(id.to_string()).fetch_optional(on).await?;
     row.as_ref().map(read_row).transpose()
 }
 
-pub(super) async fn page(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    page: &Page,
-) -> Result<Vec<App>> {
-    let sql = dialect.sql(concat!(
-        "SELECT ",
-        app_columns!(),
-        " FROM apps a WHERE a.name > $1 ORDER BY a.name LIMIT $2"
-    ));
-    let rows = sqlx::query(sql)
-        .bind(page.after.as_str())
-        .bind(page.size.get() as i64)
-        .fetch_all(on)
-        .await?;
+pub(super) async fn page(on: &mut AnyConnection, dialect: Dialect, page: &Page) -> Result<Vec<App>> {
+    let sql =
+        dialect.sql(concat!("SELECT ", app_columns!(), " FROM apps a WHERE a.name > $1 ORDER BY a.name LIMIT $2"));
+    let rows = sqlx::query(sql).bind(page.after.as_str()).bind(page.size.get() as i64).fetch_all(on).await?;
     rows.iter().map(read_row).collect()
 }
 
@@ -121,9 +83,8 @@ pub(super) async fn insert(on: &mut AnyConnection, dialect: Dialect, app: &App) 
 }
 
 pub(super) async fn update(on: &mut AnyConnection, dialect: Dialect, app: &App) -> Result<()> {
-    let sql = dialect.sql(
-        "UPDATE apps SET config = $1, annotations = $2, syslog_url = $3, updated_at = $4 WHERE id = $5",
-    );
+    let sql =
+        dialect.sql("UPDATE apps SET config = $1, annotations = $2, syslog_url = $3, updated_at = $4 WHERE id = $5");
     sqlx::query(sql)
         .bind(json(&app.config)?)
         .bind(json(&app.annotations)?)
@@ -142,10 +103,7 @@ pub(super) async fn delete(on: &mut AnyConnection, dialect: Dialect, id: AppId) 
         "DELETE FROM functions WHERE app_id = $1",
         "DELETE FROM apps WHERE id = $1",
     ] {
-        sqlx::query(dialect.sql(sql))
-            .bind(id.to_string())
-            .execute(&mut *on)
-            .await?;
+        sqlx::query(dialect.sql(sql)).bind(id.to_string()).execute(&mut *on).await?;
     }
     Ok(())
 }

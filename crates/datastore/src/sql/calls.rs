@@ -3,8 +3,7 @@
 use std::fmt::Write as _;
 
 use hearth_models::{
-    AppId, Call, CallFilter, CallId, CallType, Error as ModelError, FnId, Reason, Status,
-    StoredState, Timestamp,
+    AppId, Call, CallFilter, CallId, CallType, Error as ModelError, FnId, Reason, Status, StoredState, Timestamp,
 };
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{Any, Arguments, Encode, Type};
@@ -25,19 +24,10 @@ macro_rules! call_columns {
 
 impl SqlStore {
     pub(super) async fn do_call(&self, app_id: AppId, call_id: CallId) -> Result<Call> {
-        let sql = self.dialect.sql(concat!(
-            "SELECT ",
-            call_columns!(),
-            " FROM calls WHERE app_id = $1 AND id = $2"
-        ));
+        let sql = self.dialect.sql(concat!("SELECT ", call_columns!(), " FROM calls WHERE app_id = $1 AND id = $2"));
         let mut on = self.read().await?;
-        let row = sqlx::query(sql)
-            .bind(app_id.to_string())
-            .bind(call_id.to_string())
-            .fetch_optional(&mut *on)
-            .await?;
-        row.as_ref()
-            .map_or_else(|| Err(ModelError::CallNotFound.into()), read)
+        let row = sqlx::query(sql).bind(app_id.to_string()).bind(call_id.to_string()).fetch_optional(&mut *on).await?;
+        row.as_ref().map_or_else(|| Err(ModelError::CallNotFound.into()), read)
     }
 
     pub(super) async fn do_calls(&self, app_id: AppId, filter: &CallFilter) -> Result<Vec<Call>> {
@@ -48,9 +38,7 @@ impl SqlStore {
             0
         };
         let (text, arguments) = list(app_id, filter, drift)?;
-        let rows = sqlx::query_with(self.dialect.built(text), arguments)
-            .fetch_all(&mut *on)
-            .await?;
+        let rows = sqlx::query_with(self.dialect.built(text), arguments).fetch_all(&mut *on).await?;
         rows.iter().map(read).collect()
     }
 
@@ -95,8 +83,7 @@ fn read(row: &AnyRow) -> Result<Call> {
     state.started_at = row.time_or_null()?;
     state.completed_at = row.time_or_null()?;
     let stats = match row.get::<Option<&str>>()? {
-        Some(text) => stats::decode(text)
-            .map_err(|error| Error::corrupt(format!("stats of call {id}"), error))?,
+        Some(text) => stats::decode(text).map_err(|error| Error::corrupt(format!("stats of call {id}"), error))?,
         None => Vec::new(),
     };
     let mut call = Call::accept(app_id, fn_id, call_type).restore(state);
@@ -111,16 +98,8 @@ fn read(row: &AnyRow) -> Result<Call> {
 
 /// The statement that lists the calls of an app, and its arguments. Every combination of filters has its own text, so
 /// that the database plans it with the index that fits.
-pub(super) fn list(
-    app_id: AppId,
-    filter: &CallFilter,
-    drift: i64,
-) -> Result<(String, AnyArguments)> {
-    let mut list = Conditions::new(concat!(
-        "SELECT ",
-        call_columns!(),
-        " FROM calls WHERE app_id = "
-    ));
+pub(super) fn list(app_id: AppId, filter: &CallFilter, drift: i64) -> Result<(String, AnyArguments)> {
+    let mut list = Conditions::new(concat!("SELECT ", call_columns!(), " FROM calls WHERE app_id = "));
     list.bind(app_id.to_string())?;
     if let Some(path) = filter.path.as_deref() {
         list.and("path = ", path)?;
@@ -159,10 +138,7 @@ struct Conditions {
 
 impl Conditions {
     fn new(text: &str) -> Self {
-        Self {
-            text: text.to_owned(),
-            arguments: AnyArguments::default(),
-        }
+        Self { text: text.to_owned(), arguments: AnyArguments::default() }
     }
 
     fn and<'q, T: Encode<'q, Any> + Type<Any>>(&mut self, left: &str, value: T) -> Result<()> {

@@ -55,9 +55,7 @@ impl Dialect {
     /// Which of the ids in `$1`, a JSON array of texts, are apps. They stay apps until the transaction ends.
     pub(super) fn existing_apps(self) -> SqlStr {
         match self {
-            Self::Sqlite => {
-                "SELECT a.id FROM apps a JOIN json_each($1) j ON a.id = j.value".into_sql_str()
-            }
+            Self::Sqlite => "SELECT a.id FROM apps a JOIN json_each($1) j ON a.id = j.value".into_sql_str(),
         }
     }
 

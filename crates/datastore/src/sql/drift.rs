@@ -18,9 +18,7 @@ use crate::{Error, Record, Result};
 pub(super) const LEAST_MS: i64 = 1000;
 
 pub(super) async fn read(on: &mut AnyConnection, dialect: Dialect) -> Result<i64> {
-    let row = sqlx::query(dialect.sql("SELECT greatest_ms FROM call_drift WHERE id = 1"))
-        .fetch_optional(on)
-        .await?;
+    let row = sqlx::query(dialect.sql("SELECT greatest_ms FROM call_drift WHERE id = 1")).fetch_optional(on).await?;
     match row {
         Some(row) => Reader::new(&row).get(),
         None => Err(Error::corrupt("call_drift", "its row is missing")),

@@ -63,49 +63,19 @@ pub(super) fn read_trigger(row: &mut Reader<'_>) -> Result<Trigger> {
     })
 }
 
-pub(super) async fn function(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    id: FnId,
-) -> Result<Option<Function>> {
-    let sql = dialect.sql(concat!(
-        "SELECT ",
-        function_columns!(),
-        " FROM functions f WHERE f.id = $1"
-    ));
-    let row = sqlx::query(sql)
-        .bind(id.to_string())
-        .fetch_optional(on)
-        .await?;
-    row.as_ref()
-        .map(|row| read_function(&mut Reader::new(row)))
-        .transpose()
+pub(super) async fn function(on: &mut AnyConnection, dialect: Dialect, id: FnId) -> Result<Option<Function>> {
+    let sql = dialect.sql(concat!("SELECT ", function_columns!(), " FROM functions f WHERE f.id = $1"));
+    let row = sqlx::query(sql).bind(id.to_string()).fetch_optional(on).await?;
+    row.as_ref().map(|row| read_function(&mut Reader::new(row))).transpose()
 }
 
-pub(super) async fn trigger(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    id: TriggerId,
-) -> Result<Option<Trigger>> {
-    let sql = dialect.sql(concat!(
-        "SELECT ",
-        trigger_columns!(),
-        " FROM triggers t WHERE t.id = $1"
-    ));
-    let row = sqlx::query(sql)
-        .bind(id.to_string())
-        .fetch_optional(on)
-        .await?;
-    row.as_ref()
-        .map(|row| read_trigger(&mut Reader::new(row)))
-        .transpose()
+pub(super) async fn trigger(on: &mut AnyConnection, dialect: Dialect, id: TriggerId) -> Result<Option<Trigger>> {
+    let sql = dialect.sql(concat!("SELECT ", trigger_columns!(), " FROM triggers t WHERE t.id = $1"));
+    let row = sqlx::query(sql).bind(id.to_string()).fetch_optional(on).await?;
+    row.as_ref().map(|row| read_trigger(&mut Reader::new(row))).transpose()
 }
 
-pub(super) async fn insert_function(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    function: &Function,
-) -> Result<()> {
+pub(super) async fn insert_function(on: &mut AnyConnection, dialect: Dialect, function: &Function) -> Result<()> {
     let sql = dialect.sql(
         "INSERT INTO functions (id, app_id, name, image, format, type, memory_mb, timeout_secs, idle_timeout_secs, \
          config, annotations, shape, made_by_route, created_at, updated_at) \
@@ -133,11 +103,7 @@ pub(super) async fn insert_function(
     Ok(())
 }
 
-pub(super) async fn update_function(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    function: &Function,
-) -> Result<()> {
+pub(super) async fn update_function(on: &mut AnyConnection, dialect: Dialect, function: &Function) -> Result<()> {
     let sql = dialect.sql(
         "UPDATE functions SET image = $1, format = $2, type = $3, memory_mb = $4, timeout_secs = $5, \
          idle_timeout_secs = $6, config = $7, annotations = $8, updated_at = $9 WHERE id = $10",
@@ -159,11 +125,7 @@ pub(super) async fn update_function(
     Ok(())
 }
 
-pub(super) async fn insert_trigger(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    trigger: &Trigger,
-) -> Result<()> {
+pub(super) async fn insert_trigger(on: &mut AnyConnection, dialect: Dialect, trigger: &Trigger) -> Result<()> {
     let sql = dialect.sql(
         "INSERT INTO triggers (id, app_id, fn_id, name, source, headers, annotations, created_at, updated_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -183,13 +145,8 @@ pub(super) async fn insert_trigger(
     Ok(())
 }
 
-pub(super) async fn update_trigger(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    trigger: &Trigger,
-) -> Result<()> {
-    let sql = dialect
-        .sql("UPDATE triggers SET headers = $1, annotations = $2, updated_at = $3 WHERE id = $4");
+pub(super) async fn update_trigger(on: &mut AnyConnection, dialect: Dialect, trigger: &Trigger) -> Result<()> {
+    let sql = dialect.sql("UPDATE triggers SET headers = $1, annotations = $2, updated_at = $3 WHERE id = $4");
     sqlx::query(sql)
         .bind(json(&trigger.headers)?)
         .bind(json(&trigger.annotations)?)
@@ -202,11 +159,7 @@ pub(super) async fn update_trigger(
 
 /// Removes a trigger, and its function if a route made that and no other trigger leads to it. Returns whether the
 /// function went too.
-pub(super) async fn delete_trigger(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    trigger: &Trigger,
-) -> Result<bool> {
+pub(super) async fn delete_trigger(on: &mut AnyConnection, dialect: Dialect, trigger: &Trigger) -> Result<bool> {
     sqlx::query(dialect.sql("DELETE FROM triggers WHERE id = $1"))
         .bind(trigger.id.to_string())
         .execute(&mut *on)
@@ -215,20 +168,12 @@ pub(super) async fn delete_trigger(
         "DELETE FROM functions WHERE id = $1 AND made_by_route = 1 \
          AND NOT EXISTS (SELECT 1 FROM triggers t WHERE t.fn_id = functions.id)",
     );
-    let deleted = sqlx::query(sql)
-        .bind(trigger.fn_id.to_string())
-        .execute(on)
-        .await?;
+    let deleted = sqlx::query(sql).bind(trigger.fn_id.to_string()).execute(on).await?;
     Ok(deleted.rows_affected() > 0)
 }
 
 /// `base`, or `base-2`, `base-3` and so on: the first that neither a function nor a trigger of the app bears.
-pub(super) async fn free_name(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    app_id: AppId,
-    base: &str,
-) -> Result<String> {
+pub(super) async fn free_name(on: &mut AnyConnection, dialect: Dialect, app_id: AppId, base: &str) -> Result<String> {
     let sql = dialect.sql(
         "SELECT name FROM functions WHERE app_id = $1 AND name >= $2 AND name < $3 \
          UNION SELECT name FROM triggers WHERE app_id = $4 AND name >= $5 AND name < $6",
@@ -245,10 +190,7 @@ pub(super) async fn free_name(
         .bind(&*end)
         .fetch_all(on)
         .await?;
-    let taken: HashSet<&str> = rows
-        .iter()
-        .map(|row| Reader::new(row).text())
-        .collect::<Result<_>>()?;
+    let taken: HashSet<&str> = rows.iter().map(|row| Reader::new(row).text()).collect::<Result<_>>()?;
     if !taken.contains(base) {
         return Ok(base.to_owned());
     }

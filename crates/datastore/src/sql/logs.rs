@@ -16,9 +16,7 @@ const LOGS: i64 = 100;
 
 impl SqlStore {
     pub(super) async fn do_log(&self, app_id: AppId, call_id: CallId) -> Result<Bytes> {
-        let sql = self
-            .dialect
-            .sql("SELECT data FROM logs WHERE app_id = $1 AND call_id = $2");
+        let sql = self.dialect.sql("SELECT data FROM logs WHERE app_id = $1 AND call_id = $2");
         let mut on = self.read().await?;
         let row = sqlx::query(sql)
             .bind(app_id.to_string())
@@ -55,9 +53,7 @@ impl SqlStore {
     }
 
     async fn next_deletion(&self) -> Result<Option<String>> {
-        let sql = self
-            .dialect
-            .sql("SELECT app_id FROM deletions ORDER BY app_id LIMIT 1");
+        let sql = self.dialect.sql("SELECT app_id FROM deletions ORDER BY app_id LIMIT 1");
         let mut on = self.read().await?;
         let row = sqlx::query(sql).fetch_optional(&mut *on).await?;
         row.map(|row| Reader::new(&row).get()).transpose()
@@ -65,11 +61,7 @@ impl SqlStore {
 }
 
 /// Leaves a note that the calls and logs of an app have to go.
-pub(super) async fn note_deletion(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    app_id: AppId,
-) -> Result<()> {
+pub(super) async fn note_deletion(on: &mut AnyConnection, dialect: Dialect, app_id: AppId) -> Result<()> {
     sqlx::query(dialect.sql("INSERT INTO deletions (app_id, created_at) VALUES ($1, $2)"))
         .bind(app_id.to_string())
         .bind(Timestamp::now().as_millis())
@@ -78,12 +70,7 @@ pub(super) async fn note_deletion(
     Ok(())
 }
 
-async fn remove_calls(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    app_id: &str,
-    at_most: i64,
-) -> Result<u64> {
+async fn remove_calls(on: &mut AnyConnection, dialect: Dialect, app_id: &str, at_most: i64) -> Result<u64> {
     let sql = dialect.sql(
         "DELETE FROM calls WHERE app_id = $1 AND id <= \
          (SELECT max(b.id) FROM (SELECT id FROM calls WHERE app_id = $2 ORDER BY id LIMIT $3) b)",
@@ -92,12 +79,7 @@ async fn remove_calls(
     Ok(query.execute(on).await?.rows_affected())
 }
 
-async fn remove_logs(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    app_id: &str,
-    at_most: i64,
-) -> Result<u64> {
+async fn remove_logs(on: &mut AnyConnection, dialect: Dialect, app_id: &str, at_most: i64) -> Result<u64> {
     let sql = dialect.sql(
         "DELETE FROM logs WHERE app_id = $1 AND call_id <= (SELECT max(b.call_id) FROM \
          (SELECT call_id FROM logs WHERE app_id = $2 ORDER BY call_id LIMIT $3) b)",

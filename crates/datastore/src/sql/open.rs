@@ -34,12 +34,8 @@ pub async fn open(url: &str) -> Result<Arc<dyn Datastore>> {
 
 async fn open_sqlite(path: &Path) -> Result<SqlStore> {
     let path = prepare(path)?;
-    let cannot = |error: sqlx::Error| {
-        Error::Config(format!("cannot open database {}: {error}", path.display()))
-    };
-    let options = AnyConnectOptions::from_str(&sqlite_url(&path)?)
-        .map_err(cannot)?
-        .disable_statement_logging();
+    let cannot = |error: sqlx::Error| Error::Config(format!("cannot open database {}: {error}", path.display()));
+    let options = AnyConnectOptions::from_str(&sqlite_url(&path)?).map_err(cannot)?.disable_statement_logging();
     // The writer comes first: it creates the file and decides its journal.
     let write = sqlite_pool(1).connect_with(options.clone()).await;
     let write = write.map_err(cannot)?;
@@ -56,21 +52,14 @@ async fn open_sqlite(path: &Path) -> Result<SqlStore> {
 /// Makes the directories above `path`, and the path absolute, so that a later change of directory changes nothing.
 fn prepare(path: &Path) -> Result<PathBuf> {
     let cannot = |at: &Path, error: std::io::Error| {
-        Error::Config(format!(
-            "cannot use {} for the database: {error}",
-            at.display()
-        ))
+        Error::Config(format!("cannot use {} for the database: {error}", at.display()))
     };
     let path = std::path::absolute(path).map_err(|error| cannot(path, error))?;
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(Error::Config(
-            "bad DB URL: the path names no file".to_owned(),
-        ));
+        return Err(Error::Config("bad DB URL: the path names no file".to_owned()));
     };
     std::fs::create_dir_all(directory).map_err(|error| cannot(directory, error))?;
-    let directory = directory
-        .canonicalize()
-        .map_err(|error| cannot(directory, error))?;
+    let directory = directory.canonicalize().map_err(|error| cannot(directory, error))?;
     Ok(directory.join(name))
 }
 

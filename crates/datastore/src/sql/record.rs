@@ -20,15 +20,9 @@ impl SqlStore {
         }
         let mut tx = self.begin().await?;
         let apps = existing_apps(&mut tx, self.dialect, records).await?;
-        let kept: Vec<&Record> = records
-            .iter()
-            .map(Arc::as_ref)
-            .filter(|record| apps.contains(&record.call.app_id))
-            .collect();
-        let recorded = Recorded {
-            stored: kept.len(),
-            discarded: records.len() - kept.len(),
-        };
+        let kept: Vec<&Record> =
+            records.iter().map(Arc::as_ref).filter(|record| apps.contains(&record.call.app_id)).collect();
+        let recorded = Recorded { stored: kept.len(), discarded: records.len() - kept.len() };
         if kept.is_empty() {
             return Ok(recorded);
         }
@@ -47,9 +41,7 @@ impl SqlStore {
 
     pub(super) async fn do_put_logs(&self, entries: &[LogEntry]) -> Result<()> {
         let mut tx = self.begin().await?;
-        let logs = entries
-            .iter()
-            .map(|entry| (entry.app_id, entry.call_id, &*entry.log));
+        let logs = entries.iter().map(|entry| (entry.app_id, entry.call_id, &*entry.log));
         insert_logs(&mut tx, self.dialect, logs).await?;
         tx.commit().await?;
         Ok(())
@@ -69,11 +61,7 @@ impl SqlStore {
 }
 
 /// The apps of these records that are there, and stay until the transaction ends.
-async fn existing_apps(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    records: &[Arc<Record>],
-) -> Result<HashSet<AppId>> {
+async fn existing_apps(on: &mut AnyConnection, dialect: Dialect, records: &[Arc<Record>]) -> Result<HashSet<AppId>> {
     // In order, so that two transactions that hold the same apps never wait for each other.
     let asked: BTreeSet<AppId> = records.iter().map(|record| record.call.app_id).collect();
     let query = sqlx::query(dialect.existing_apps()).bind(json(&asked)?);
@@ -140,12 +128,7 @@ impl<'a> From<&&'a Record> for Row<'a> {
     }
 }
 
-async fn insert_calls(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    node: Node,
-    records: &[&Record],
-) -> Result<()> {
+async fn insert_calls(on: &mut AnyConnection, dialect: Dialect, node: Node, records: &[&Record]) -> Result<()> {
     let rows: Vec<Row<'_>> = records.iter().map(Row::from).collect();
     sqlx::query(dialect.upsert_calls())
         .bind(node.server_id.to_string())
@@ -170,10 +153,6 @@ async fn insert_logs(
     if pieces.is_empty() {
         return Ok(());
     }
-    sqlx::query(dialect.insert_logs())
-        .bind(bytes)
-        .bind(json(&pieces)?)
-        .execute(on)
-        .await?;
+    sqlx::query(dialect.insert_logs()).bind(bytes).bind(json(&pieces)?).execute(on).await?;
     Ok(())
 }

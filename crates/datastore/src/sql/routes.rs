@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use hearth_models::{
-    App, AppId, Config, Error as ModelError, Function, Page, Route, RoutePatch, Trigger,
-};
+use hearth_models::{App, AppId, Config, Error as ModelError, Function, Page, Route, RoutePatch, Trigger};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
@@ -16,17 +14,10 @@ use super::row::Reader;
 use crate::{RemovedRoute, Resolved, Result, RouteChange};
 
 impl SqlStore {
-    pub(super) async fn do_insert_route(
-        &self,
-        app_name: &str,
-        route: Route,
-    ) -> Result<RouteChange> {
+    pub(super) async fn do_insert_route(&self, app_name: &str, route: Route) -> Result<RouteChange> {
         let mut tx = self.begin().await?;
         let (app, new_app) = self.app_or_new(&mut tx, app_name).await?;
-        if find(&mut tx, self.dialect, app.id, &route.path)
-            .await?
-            .is_some()
-        {
+        if find(&mut tx, self.dialect, app.id, &route.path).await?.is_some() {
             return Err(ModelError::RouteExists.into());
         }
         let change = self.create(&mut tx, app, new_app, route).await?;
@@ -34,17 +25,11 @@ impl SqlStore {
         Ok(change)
     }
 
-    pub(super) async fn do_upsert_route(
-        &self,
-        app_name: &str,
-        path: &str,
-        patch: RoutePatch,
-    ) -> Result<RouteChange> {
+    pub(super) async fn do_upsert_route(&self, app_name: &str, path: &str, patch: RoutePatch) -> Result<RouteChange> {
         let mut tx = self.begin().await?;
         let there = self.find_locked(&mut tx, app_name, path).await?;
         let change = if let Some((function, trigger)) = there {
-            self.merge(&mut tx, app_name, patch, function, trigger)
-                .await?
+            self.merge(&mut tx, app_name, patch, function, trigger).await?
         } else {
             // The route is checked before the app is made: a refused one leaves nothing behind.
             let route = patch.create(app_name, path)?;
@@ -55,18 +40,11 @@ impl SqlStore {
         Ok(change)
     }
 
-    pub(super) async fn do_update_route(
-        &self,
-        app_name: &str,
-        path: &str,
-        patch: RoutePatch,
-    ) -> Result<RouteChange> {
+    pub(super) async fn do_update_route(&self, app_name: &str, path: &str, patch: RoutePatch) -> Result<RouteChange> {
         let mut tx = self.begin().await?;
         let there = self.find_locked(&mut tx, app_name, path).await?;
         let (function, trigger) = there.ok_or(ModelError::RouteNotFound)?;
-        let change = self
-            .merge(&mut tx, app_name, patch, function, trigger)
-            .await?;
+        let change = self.merge(&mut tx, app_name, patch, function, trigger).await?;
         tx.commit().await?;
         Ok(change)
     }
@@ -92,12 +70,7 @@ impl SqlStore {
         }
     }
 
-    pub(super) async fn do_routes(
-        &self,
-        app_name: &str,
-        image: Option<&str>,
-        page: &Page,
-    ) -> Result<Vec<Route>> {
+    pub(super) async fn do_routes(&self, app_name: &str, image: Option<&str>, page: &Page) -> Result<Vec<Route>> {
         let mut on = self.read().await?;
         let app = apps::by_name(&mut on, self.dialect, app_name).await?;
         let app = app.ok_or(ModelError::AppNotFound)?;
@@ -160,12 +133,7 @@ impl SqlStore {
         let trigger = read_trigger(&mut row)?;
         let function = read_function(&mut row)?;
         let fn_path = row.get()?;
-        Ok(Resolution::Found(Box::new(Resolved {
-            app,
-            function,
-            trigger,
-            fn_path,
-        })))
+        Ok(Resolution::Found(Box::new(Resolved { app, function, trigger, fn_path })))
     }
 
     /// The app, held until the transaction ends, or a new one of this name.

@@ -87,9 +87,7 @@ impl<'r> Reader<'r> {
     /// An error about the column read last.
     fn corrupt(&self, error: impl Into<Source>) -> Error {
         let columns = self.row.columns();
-        let column = columns
-            .get(self.at.saturating_sub(1))
-            .map_or("(none)", |column| column.name());
+        let column = columns.get(self.at.saturating_sub(1)).map_or("(none)", |column| column.name());
         let owner: &str = self.row.try_get(0).unwrap_or("(unknown)");
         Error::corrupt(format!("column {column} in the row of {owner}"), error)
     }

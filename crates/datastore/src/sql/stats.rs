@@ -60,8 +60,7 @@ pub(super) fn decode(text: &str) -> Result<Vec<Stat>, Source> {
     if serde_json::from_str::<u64>(version.get())? != VERSION {
         return Err(format!("version {version} is not known here").into());
     }
-    let point =
-        |raw: &&serde_json::value::RawValue| Ok(serde_json::from_str::<Point>(raw.get())?.into());
+    let point = |raw: &&serde_json::value::RawValue| Ok(serde_json::from_str::<Point>(raw.get())?.into());
     points.iter().map(point).collect()
 }
 
@@ -74,16 +73,9 @@ mod tests {
     fn the_text_is_what_the_module_says() {
         let stat = Stat {
             timestamp: Timestamp::from_millis(7),
-            metrics: Metrics {
-                cpu_kernel: 1,
-                net_tx: u64::MAX,
-                ..Metrics::default()
-            },
+            metrics: Metrics { cpu_kernel: 1, net_tx: u64::MAX, ..Metrics::default() },
         };
-        assert_eq!(
-            encode(&[stat]),
-            "[1,[7,1,0,0,0,0,0,0,0,0,18446744073709551615]]"
-        );
+        assert_eq!(encode(&[stat]), "[1,[7,1,0,0,0,0,0,0,0,0,18446744073709551615]]");
         assert!(decode("[2]").is_err() && decode("[]").is_err() && decode("[1,[7]]").is_err());
     }
 

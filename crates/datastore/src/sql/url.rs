@@ -18,9 +18,7 @@ impl Target {
     /// No message repeats more of the URL than its scheme: the rest may hold a password.
     pub(super) fn parse(url: &str) -> Result<Self> {
         let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(Error::Config(
-                "bad DB URL: expected the form sqlite3:///path/to/file.db".to_owned(),
-            ));
+            return Err(Error::Config("bad DB URL: expected the form sqlite3:///path/to/file.db".to_owned()));
         };
         match scheme {
             "sqlite3" | "sqlite" => sqlite_path(rest).map(Self::Sqlite),
@@ -44,22 +42,12 @@ fn sqlite_path(rest: &str) -> Result<PathBuf> {
 }
 
 /// Everything but letters, digits and `/._-~`, so that no character of a file name means anything in a URL.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'/')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'-')
-    .remove(b'~');
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'_').remove(b'-').remove(b'~');
 
 /// The URL under which the driver opens, and if need be creates, the file at the absolute `path`.
 pub(super) fn sqlite_url(path: &Path) -> Result<String> {
-    let text = path
-        .to_str()
-        .ok_or_else(|| Error::Config("the path of the database is not UTF-8".to_owned()))?;
-    Ok(format!(
-        "sqlite://{}?mode=rwc",
-        utf8_percent_encode(text, PATH)
-    ))
+    let text = path.to_str().ok_or_else(|| Error::Config("the path of the database is not UTF-8".to_owned()))?;
+    Ok(format!("sqlite://{}?mode=rwc", utf8_percent_encode(text, PATH)))
 }
 
 #[cfg(test)]
@@ -74,11 +62,7 @@ mod tests {
             ("sqlite://data/hearth.db", "data/hearth.db"),
             ("sqlite:///with%20space%3F.db", "/with space?.db"),
         ] {
-            assert_eq!(
-                Target::parse(url).unwrap(),
-                Target::Sqlite(PathBuf::from(path)),
-                "{url}"
-            );
+            assert_eq!(Target::parse(url).unwrap(), Target::Sqlite(PathBuf::from(path)), "{url}");
         }
     }
 
@@ -87,23 +71,13 @@ mod tests {
         for (url, message) in [
             ("bolt:///x", "db type not supported bolt"),
             ("postgres://u:secret@h/db", "db type not supported postgres"),
-            (
-                "hearth.db",
-                "bad DB URL: expected the form sqlite3:///path/to/file.db",
-            ),
+            ("hearth.db", "bad DB URL: expected the form sqlite3:///path/to/file.db"),
             ("sqlite3://", "bad DB URL: the path names no file"),
             ("sqlite3:///data/", "bad DB URL: the path names no file"),
-            (
-                "sqlite3:///a.db?password=secret",
-                "bad DB URL: a SQLite URL has no options; write ? as %3F and # as %23",
-            ),
+            ("sqlite3:///a.db?password=secret", "bad DB URL: a SQLite URL has no options; write ? as %3F and # as %23"),
             ("sqlite3:///%ff", "bad DB URL: the path is not UTF-8"),
         ] {
-            assert_eq!(
-                Target::parse(url).unwrap_err().to_string(),
-                message,
-                "{url}"
-            );
+            assert_eq!(Target::parse(url).unwrap_err().to_string(), message, "{url}");
         }
     }
 

@@ -1,0 +1,231 @@
+//! Apps, functions and triggers from memory: the call path asks for them once per call and must not wait for a disk.
+//!
+//! * A definition is fresh for a moment, so that changes of other nodes show within a second.
+//! * Every change through this node makes all of them stale at once, by raising a generation number. Management is rare
+//!   next to calls, and one number cannot forget a key.
+//! * Concurrent misses of one key ask the store once. So do concurrent refreshes.
+//! * That something is not there is remembered just as briefly, apart from what is there, so that a scan of made-up
+//!   paths cannot push definitions out.
+//! * While the store is away the last known definition serves, for a bounded time. What is unknown stays unknown.
+
+mod store;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hearth_models::Error as ModelError;
+use moka::future::Cache;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use crate::{Datastore, Error, Resolved, Result};
+
+/// How long [`Definitions`] trusts what it knows.
+#[derive(Clone, Copy, Debug)]
+pub struct DefinitionsSettings {
+    /// How long a definition is used without asking the store again.
+    pub fresh: Duration,
+    /// How long the last known definition serves while the store is away.
+    pub last_known: Duration,
+    /// How long a call waits for the store when there is a last known definition.
+    pub refresh: Duration,
+    /// Definitions kept at most, and as many paths that lead nowhere.
+    pub capacity: u64,
+}
+
+impl Default for DefinitionsSettings {
+    fn default() -> Self {
+        Self {
+            fresh: Duration::from_millis(750),
+            last_known: Duration::from_secs(10 * 60),
+            refresh: Duration::from_millis(250),
+            capacity: 10_000,
+        }
+    }
+}
+
+/// A [`Datastore`] that answers [`resolve`](Datastore::resolve) from memory. Everything else goes to the store behind it;
+/// changes have to come through here to show at once.
+#[derive(Debug)]
+pub struct Definitions {
+    store: Arc<dyn Datastore>,
+    settings: DefinitionsSettings,
+    known: Cache<String, Arc<Known>>,
+    missing: Cache<String, Missing>,
+    generation: AtomicU64,
+}
+
+/// A definition as the store had it.
+#[derive(Debug)]
+struct Known {
+    resolved: Arc<Resolved>,
+    seen: Seen,
+    /// Held by the one that refreshes; when the next try is due after one that failed.
+    refresh: Mutex<Option<Instant>>,
+}
+
+/// That there is no such app, or no such route.
+#[derive(Clone, Debug)]
+struct Missing {
+    error: ModelError,
+    seen: Seen,
+}
+
+/// When the store was asked.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    at: Instant,
+    generation: u64,
+}
+
+impl Definitions {
+    /// Definitions of `store`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Datastore>, settings: DefinitionsSettings) -> Self {
+        Self {
+            store,
+            settings,
+            known: Cache::builder().max_capacity(settings.capacity).time_to_live(settings.last_known).build(),
+            missing: Cache::builder().max_capacity(settings.capacity).time_to_live(settings.fresh).build(),
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    async fn lookup(&self, app_name: &str, path: &str) -> Result<Arc<Resolved>> {
+        // No app's name has a slash and every path begins with one.
+        let key = format!("{app_name}{path}");
+        let asked = self.now();
+        if let Some(known) = self.known.get(&key).await {
+            if self.is_fresh(known.seen, asked) {
+                return Ok(Arc::clone(&known.resolved));
+            }
+            return self.refresh(key, &known, app_name, path, asked).await;
+        }
+        match self.missing.get(&key).await {
+            Some(missing) if self.is_fresh(missing.seen, asked) => Err(missing.error.into()),
+            _ => self.fetch(key, app_name, path, asked).await,
+        }
+    }
+
+    /// The first look: together with all who look for the same.
+    async fn fetch(&self, key: String, app_name: &str, path: &str, asked: Seen) -> Result<Arc<Resolved>> {
+        loop {
+            let answer = self.known.try_get_with_by_ref(&key, async {
+                let seen = self.now();
+                let resolved = self.store.resolve(app_name, path).await;
+                let resolved = resolved.map_err(|error| (error, seen))?;
+                Ok::<_, (Error, Seen)>(Known::new(resolved, seen))
+            });
+            match answer.await {
+                Ok(known) if known.seen.generation >= asked.generation => {
+                    return Ok(Arc::clone(&known.resolved));
+                }
+                // Whoever was asked along with us had asked before the change that we know of.
+                Ok(known) => return self.refresh(key, &known, app_name, path, asked).await,
+                Err(failed) if failed.1.generation < asked.generation => {}
+                Err(failed) => match &failed.0 {
+                    Error::Model(error) => return self.not_there(key, error.clone(), failed.1).await,
+                    _ => return Err(Error::Unavailable(Box::new(Shared(failed)))),
+                },
+            }
+        }
+    }
+
+    /// A later look: one asks, and while the store does not answer, what was known serves.
+    async fn refresh(
+        &self,
+        key: String,
+        known: &Known,
+        app_name: &str,
+        path: &str,
+        asked: Seen,
+    ) -> Result<Arc<Resolved>> {
+        // Whoever holds it does so for one try, which has a deadline.
+        let mut not_before = known.refresh.lock().await;
+        if let Some(newer) = self.known.get(&key).await
+            && self.is_fresh(newer.seen, asked)
+        {
+            return Ok(Arc::clone(&newer.resolved));
+        }
+        let seen = self.now();
+        if not_before.is_some_and(|due| seen.at < due) {
+            return self.last_known(known, seen, Error::Unavailable("the last try failed".into()));
+        }
+        let answer = timeout(self.settings.refresh, self.store.resolve(app_name, path)).await;
+        match answer.unwrap_or_else(|late| Err(Error::Unavailable(late.into()))) {
+            Ok(resolved) => {
+                let newer = Known::new(Arc::clone(&resolved), seen);
+                self.known.insert(key, newer).await;
+                Ok(resolved)
+            }
+            Err(Error::Model(error)) => {
+                self.known.invalidate(&key).await;
+                self.not_there(key, error, seen).await
+            }
+            Err(error) => {
+                *not_before = Some(Instant::now() + self.settings.fresh);
+                tracing::warn!(error = error.chain(), "the last known definition serves");
+                self.last_known(known, seen, error)
+            }
+        }
+    }
+
+    async fn not_there(&self, key: String, error: ModelError, seen: Seen) -> Result<Arc<Resolved>> {
+        let missing = Missing { error: error.clone(), seen };
+        self.missing.insert(key, missing).await;
+        Err(error.into())
+    }
+
+    fn last_known(&self, known: &Known, now: Seen, error: Error) -> Result<Arc<Resolved>> {
+        if now.at.duration_since(known.seen.at) < self.settings.last_known {
+            Ok(Arc::clone(&known.resolved))
+        } else {
+            Err(error)
+        }
+    }
+
+    fn now(&self) -> Seen {
+        Seen { at: Instant::now(), generation: self.generation.load(Ordering::Acquire) }
+    }
+
+    fn is_fresh(&self, seen: Seen, now: Seen) -> bool {
+        seen.generation >= now.generation && now.at.saturating_duration_since(seen.at) < self.settings.fresh
+    }
+
+    /// Makes everything stale when it is dropped: when a change is done, or when its future is dropped and nobody knows
+    /// whether it was.
+    fn changing(&self) -> Changing<'_> {
+        Changing(&self.generation)
+    }
+}
+
+struct Changing<'a>(&'a AtomicU64);
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+impl Known {
+    fn new(resolved: Arc<Resolved>, seen: Seen) -> Arc<Self> {
+        Arc::new(Self { resolved, seen, refresh: Mutex::default() })
+    }
+}
+
+/// A failure that several callers are told of.
+#[derive(Debug)]
+struct Shared(Arc<(Error, Seen)>);
+
+impl std::fmt::Display for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Shared {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.0.source()
+    }
+}
