@@ -143,3 +143,200 @@ impl Env {
         self.0.into_iter().collect()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Arc;
+
+    use hearth_models::{AppId, CallType, FnId, Format, FunctionLimits, Timestamp};
+    use http::{HeaderMap, HeaderValue, Method, Version};
+
+    use super::*;
+    use crate::invocation::Request;
+
+    fn config(entries: &[(&str, &str)]) -> Config {
+        Config(entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+    }
+
+    fn function(format: Format, config: Config) -> Function {
+        Function {
+            id: FnId::generate(),
+            app_id: AppId::generate(),
+            name: "f".to_owned(),
+            image: "example/f".to_owned(),
+            format,
+            call_type: CallType::Sync,
+            limits: FunctionLimits::default(),
+            config,
+            annotations: BTreeMap::new(),
+            shape: String::new(),
+            made_by_route: true,
+            created_at: Timestamp::now(),
+            updated_at: Timestamp::now(),
+        }
+    }
+
+    /// The call of the contract's captured request, B.3.2: `curl` posts `hello chunk` to `/r/specx/http`.
+    pub(crate) fn captured(format: Format) -> Invocation {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", HeaderValue::from_static("127.0.0.1:8081"));
+        headers.insert("user-agent", HeaderValue::from_static("curl/7.88.1"));
+        headers.insert("accept", HeaderValue::from_static("*/*"));
+        headers.insert("transfer-encoding", HeaderValue::from_static("chunked"));
+        headers.insert("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"));
+        Invocation {
+            id: "01M7ZQASW747WVJ00000000000".parse().unwrap(),
+            app: Arc::new(App::new("specx", config(&[("app-cfg", "appv"), ("shared", "app")])).unwrap()),
+            function: Arc::new(function(format, config(&[("r_cfg", "rv"), ("MODE", "http-raw")]))),
+            trigger: None,
+            fn_path: "/http".into(),
+            request: Request {
+                method: Method::POST,
+                target: "/r/specx/http".to_owned(),
+                url: "http://127.0.0.1:8081/r/specx/http".to_owned(),
+                host: "127.0.0.1:8081".to_owned(),
+                version: Version::HTTP_11,
+                headers,
+                params: vec![("app", "specx".to_owned()), ("route", "/http".to_owned())],
+            },
+        }
+    }
+
+    fn base(app: &[(&str, &str)], of_function: &[(&str, &str)]) -> Vec<(String, String)> {
+        let app = App::new("specx", config(app)).unwrap();
+        base_env(&app, &function(Format::Http, config(of_function)), "/http")
+    }
+
+    /// The variables beside the five facts of the function.
+    fn beside_facts(env: Vec<(String, String)>) -> Vec<(String, String)> {
+        env.into_iter().filter(|(name, _)| !is_protected(name)).collect()
+    }
+
+    fn pairs(entries: &[(&str, &str)]) -> Vec<(String, String)> {
+        entries.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn the_base_environment_is_both_configurations_and_the_facts() {
+        let env = base(
+            &[("shared", "app"), ("only-app", "1"), ("empty", ""), ("a.b c", "x")],
+            &[("shared", "function"), ("Own-Key", "2")],
+        );
+        assert_eq!(
+            env,
+            pairs(&[
+                ("FN_APP_NAME", "specx"),
+                ("FN_FORMAT", "http"),
+                ("FN_MEMORY", "128"),
+                ("FN_PATH", "/http"),
+                ("FN_TYPE", "sync"),
+                ("Own_Key", "2"),
+                ("a.b c", "x"),
+                ("empty", ""),
+                ("only_app", "1"),
+                ("shared", "function"),
+            ])
+        );
+    }
+
+    #[test]
+    fn configuration_cannot_set_protected_names_in_any_disguise() {
+        for fact in PROTECTED {
+            let lower = fact.variable.to_ascii_lowercase();
+            let dashed = fact.variable.replace('_', "-");
+            let before_equals = format!("{}=evil", fact.variable);
+            let with_nul = format!("{}\0", fact.variable);
+            for key in [fact.variable, &lower, &dashed, &before_equals, &with_nul] {
+                let env = base(&[(key, "evil")], &[(key, "evil")]);
+                assert_eq!(env, base(&[], &[]), "{key:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn odd_keys_mean_what_a_process_would_read() {
+        let env = base(
+            &[("A-B", "first"), ("A_B", "second"), ("K=v", "w"), ("", "x"), ("=", "x"), ("n\0ul", "v\0w")],
+            &[("FN_OTHER", "mine")],
+        );
+        let expected = [("A_B", "second"), ("FN_OTHER", "mine"), ("K", "v=w"), ("nul", "vw")];
+        assert_eq!(beside_facts(env), pairs(&expected));
+    }
+
+    #[test]
+    fn the_full_environment_adds_the_call_its_parameters_and_headers() {
+        let mut invocation = captured(Format::Default);
+        let headers = &mut invocation.request.headers;
+        headers.append("x-foo-bar", HeaderValue::from_static("1"));
+        headers.append("x-foo-bar", HeaderValue::from_bytes(b"\xff2").unwrap());
+        headers.insert("content-length", HeaderValue::from_static("11"));
+        headers.insert("fn_path", HeaderValue::from_static("evil"));
+        let base = pairs(&[("FN_HEADER_Accept", "config"), ("FN_PARAM_app", "config"), ("mine", "1")]);
+        assert_eq!(
+            full_env(base, &invocation),
+            pairs(&[
+                ("FN_CALL_ID", "01M7ZQASW747WVJ00000000000"),
+                ("FN_HEADER_Accept", "*/*"),
+                ("FN_HEADER_Content_Length", "11"),
+                ("FN_HEADER_Content_Type", "application/x-www-form-urlencoded"),
+                ("FN_HEADER_User_Agent", "curl/7.88.1"),
+                ("FN_HEADER_X_Foo_Bar", "1, \u{fffd}2"),
+                ("FN_METHOD", "POST"),
+                ("FN_PARAM_app", "specx"),
+                ("FN_PARAM_route", "/http"),
+                ("FN_REQUEST_URL", "http://127.0.0.1:8081/r/specx/http"),
+                ("mine", "1"),
+            ])
+        );
+    }
+
+    #[test]
+    fn names_that_become_one_variable_have_a_fixed_winner() {
+        for names in [["x-1", "x_1"], ["x_1", "x-1"]] {
+            let mut invocation = captured(Format::Default);
+            for name in names {
+                invocation.request.headers.insert(name, HeaderValue::from_static(name));
+            }
+            let env = full_env(Vec::new(), &invocation);
+            assert!(env.contains(&("FN_HEADER_X_1".to_owned(), "x_1".to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_nul_in_a_path_cannot_stop_a_container_from_starting() {
+        let mut invocation = captured(Format::Default);
+        invocation.request.params = vec![("route", "/x/\0/../http".to_owned())];
+        let env = full_env(Vec::new(), &invocation);
+        assert!(env.contains(&("FN_PARAM_route".to_owned(), "/x//../http".to_owned())));
+    }
+
+    #[test]
+    fn hot_functions_are_told_facts_and_never_configuration() {
+        let invocation = captured(Format::Http);
+        let mut injected = injected_headers(&invocation);
+        injected.sort();
+        let names: Vec<&str> = injected.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(
+            names,
+            [
+                "Fn_app_name",
+                "Fn_call_id",
+                "Fn_format",
+                "Fn_memory",
+                "Fn_method",
+                "Fn_param_app",
+                "Fn_param_route",
+                "Fn_path",
+                "Fn_request_url",
+                "Fn_type"
+            ]
+        );
+    }
+
+    #[test]
+    fn fact_headers_are_the_canonical_spelling_of_their_variables() {
+        for fact in PROTECTED {
+            assert_eq!(fact.header, canonical_header_name(fact.variable));
+        }
+    }
+}

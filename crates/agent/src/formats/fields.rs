@@ -21,11 +21,9 @@ pub(super) type Field<'a> = (Cow<'static, str>, Cow<'a, [u8]>);
 pub(super) fn request_fields<'a>(invocation: &'a Invocation, length: Option<Cow<'a, [u8]>>) -> Vec<Field<'a>> {
     let headers = &invocation.request.headers;
     let mut fields: Vec<Field<'a>> = Vec::with_capacity(headers.len() + 12);
-    for name in headers.keys().filter(|name| is_forwarded(name)) {
-        let canonical = canonical_header_name(name.as_str());
-        let values = headers.get_all(name).iter();
-        fields.extend(values.map(|value| (Cow::Owned(canonical.clone()), Cow::Borrowed(value.as_bytes()))));
-    }
+    let forwarded = headers.iter().filter(|(name, _)| is_forwarded(name));
+    fields
+        .extend(forwarded.map(|(name, value)| (canonical_header_name(name.as_str()).into(), value.as_bytes().into())));
     fields.extend(length.map(|length| (Cow::Borrowed("Content-Length"), length)));
     fields.extend(injected_headers(invocation).into_iter().map(|(name, value)| (name, into_bytes(value))));
     // Stable, so that a client's values stay before the facts that are appended to them.

@@ -20,6 +20,8 @@ pub(crate) mod http;
 pub(crate) mod json;
 mod lines;
 mod raw;
+#[cfg(test)]
+mod tests;
 
 use ::http::{HeaderMap, Method, StatusCode};
 use bytes::Bytes;

@@ -1,6 +1,6 @@
 //! Reading a response.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method, StatusCode};
 
@@ -21,7 +21,7 @@ pub(in crate::formats) struct Answer {
 
 #[derive(Debug)]
 enum State {
-    /// Before the status line; `begun` once anything but line ends came, an interim response for instance.
+    /// Before the status line; `begun` after an interim response.
     Status {
         begun: bool,
     },
@@ -58,7 +58,7 @@ impl Answer {
 
     pub(in crate::formats) fn close(&self) -> Result<Option<Event>, FormatError> {
         match &self.state {
-            State::Status { begun: false } if matches!(self.lines.begun(), b"" | b"\r") => Err(FormatError::Nothing),
+            State::Status { begun: false } if self.lines.begun().is_empty() => Err(FormatError::Nothing),
             State::Status { .. } | State::Headers { .. } => Err(HttpFault::TruncatedHead.into()),
             State::Length(_) | State::Chunked(_) => Err(HttpFault::TruncatedBody.into()),
             State::UntilClose => Ok(Some(Event::End)),
@@ -66,27 +66,41 @@ impl Answer {
     }
 
     fn read_head(&mut self, input: &mut Bytes) -> Result<Option<Event>, FormatError> {
-        while let Some(line) = self.lines.next(input).map_err(|_| HttpFault::HeadTooLong)? {
-            match &mut self.state {
-                // Line ends may come before a response: they end the one before it.
-                State::Status { .. } if line.is_empty() => {}
-                State::Status { .. } => {
-                    let status = parse_status(&line)?;
-                    self.state = State::Headers { status, headers: HeaderMap::new() };
-                }
-                State::Headers { headers, .. } if !line.is_empty() => add_header(headers, &line)?,
-                State::Headers { status, headers } => {
-                    let (status, headers) = (*status, std::mem::take(headers));
-                    if let Some(head) = self.end_head(status, headers)? {
-                        return Ok(Some(Event::Head(head)));
-                    }
-                }
-                State::Length(_) | State::Chunked(_) | State::UntilClose => break,
+        loop {
+            if matches!(self.state, State::Status { .. }) {
+                self.check_beginning(input)?;
+            }
+            let Some(line) = self.lines.next(input).map_err(|_| HttpFault::HeadTooLong)? else {
+                return Ok(None);
+            };
+            if let Some(head) = self.read_line(&line)? {
+                return Ok(Some(Event::Head(head)));
             }
         }
-        let in_status = matches!(self.state, State::Status { .. });
-        if in_status && !may_begin(self.lines.begun()) {
-            return Err(HttpFault::StatusLine.into());
+    }
+
+    /// Skips line ends, which belong to the response before this one, and refuses what cannot become a status line.
+    fn check_beginning(&self, input: &mut Bytes) -> Result<(), HttpFault> {
+        let begun = self.lines.begun();
+        if begun.is_empty() {
+            let ends = input.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            input.advance(ends);
+        }
+        if may_begin(begun.iter().chain(&input[..])) { Ok(()) } else { Err(HttpFault::StatusLine) }
+    }
+
+    /// Takes a line of the head; gives the head when this is its last one.
+    fn read_line(&mut self, line: &Bytes) -> Result<Option<Head>, HttpFault> {
+        match &mut self.state {
+            State::Headers { headers, .. } if !line.is_empty() => add_header(headers, line)?,
+            State::Headers { status, headers } => {
+                let (status, headers) = (*status, std::mem::take(headers));
+                return self.end_head(status, headers);
+            }
+            _ => {
+                let status = parse_status(line)?;
+                self.state = State::Headers { status, headers: HeaderMap::new() };
+            }
         }
         Ok(None)
     }

@@ -13,10 +13,9 @@ use crate::formats::MAX_HEADERS;
 
 const PROTOCOL: &[u8] = b"HTTP/1.";
 
-/// Whether a status line, or an empty line before one, can begin like this.
-pub(super) fn may_begin(line: &[u8]) -> bool {
-    let len = line.len().min(PROTOCOL.len());
-    line == b"\r" || line[..len] == PROTOCOL[..len]
+/// Whether a status line can begin like this.
+pub(super) fn may_begin<'a>(line: impl IntoIterator<Item = &'a u8>) -> bool {
+    line.into_iter().zip(PROTOCOL).all(|(byte, expected)| byte == expected)
 }
 
 /// The status of a status line: `HTTP/1.`, a digit, spaces, three digits, and after a space anything.

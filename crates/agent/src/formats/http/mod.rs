@@ -4,6 +4,8 @@ mod answer;
 mod chunked;
 mod head;
 mod request;
+#[cfg(test)]
+mod tests;
 
 pub(super) use answer::Answer;
 pub(crate) use request::{BodyFraming, LAST_CHUNK, chunk_prefix, request_head};

@@ -4,6 +4,8 @@ mod answer;
 mod object;
 mod request;
 mod scan;
+#[cfg(test)]
+mod tests;
 
 pub(super) use answer::Answer;
 pub(crate) use request::request;
