@@ -75,7 +75,7 @@ mod tests {
             timestamp: Timestamp::from_millis(7),
             metrics: Metrics { cpu_kernel: 1, net_tx: u64::MAX, ..Metrics::default() },
         };
-        assert_eq!(encode(&[stat]), "[1,[7,1,0,0,0,0,0,0,0,0,18446744073709551615]]");
+        assert_eq!(encode(&[stat]), "[1,[7,1,0,0,0,0,0,0,0,18446744073709551615]]");
         assert!(decode("[2]").is_err() && decode("[]").is_err() && decode("[1,[7]]").is_err());
     }
 

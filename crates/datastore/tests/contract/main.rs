@@ -1,0 +1,74 @@
+//! What every store must do, whatever database is behind it. A test takes a fresh, empty store; `suite!` runs all of
+//! them over one kind of store.
+
+mod apps;
+mod calls;
+mod lists;
+mod make;
+mod routes;
+
+/// One module of tests over the stores that `$make` makes.
+macro_rules! suite {
+    ($store:ident: $($area:ident { $($test:ident)* })*) => {
+        mod $store {
+            $(mod $area {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    let stand = crate::make::$store().await;
+                    crate::$area::$test(std::sync::Arc::clone(&stand.store)).await;
+                    stand.store.close().await;
+                })*
+            })*
+        }
+    };
+}
+
+macro_rules! every_test {
+    ($($store:ident)*) => {
+        $(suite! { $store:
+            apps {
+                an_app_comes_back_as_it_was_stored
+                a_name_is_taken_once_and_bytewise
+                an_update_merges_the_configuration
+                what_is_not_there_is_not_found
+                a_removed_app_takes_everything_along_and_frees_its_name
+                what_a_removed_app_left_is_purged_in_batches
+            }
+            routes {
+                a_new_route_makes_its_app_once
+                a_route_comes_back_as_function_and_trigger
+                a_refused_route_leaves_no_app_behind
+                an_upsert_creates_and_then_merges
+                an_update_merges_and_changes_nothing_when_refused
+                names_that_derive_from_paths_are_unique
+                removing_a_route_removes_its_function
+                resolving_tells_a_missing_app_from_a_missing_route
+                concurrent_changes_of_one_route_lose_nothing
+            }
+            calls {
+                a_call_comes_back_with_everything
+                logs_come_back_byte_for_byte
+                the_first_log_stays
+                a_thousand_records_are_one_group
+                recording_again_changes_nothing
+                a_final_state_is_never_overwritten
+                a_group_may_hold_a_call_twice
+                records_of_apps_that_are_gone_are_discarded
+                a_call_belongs_to_its_app
+                earlier_instances_calls_are_interrupted
+                many_writers_lose_nothing
+            }
+            lists {
+                apps_are_listed_by_bytes
+                a_page_continues_where_the_last_one_ended
+                pages_of_apps_make_the_whole_list
+                routes_are_listed_by_bytes_and_image
+                routes_of_a_missing_app_are_not_found
+                calls_are_listed_newest_first
+                every_filter_of_calls_means_what_it_says
+            }
+        })*
+    };
+}
+
+every_test! { sqlite }
