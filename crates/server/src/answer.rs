@@ -13,6 +13,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use crate::abort::Outgoing;
 use crate::error::envelope;
 use crate::metrics::Served;
 use crate::sniff;
@@ -71,7 +72,7 @@ impl Facts {
             response.headers_mut().insert(CONTENT_TYPE, content_type);
         }
         response.extensions_mut().insert(self.served);
-        *response.body_mut() = Body::new(answer.body);
+        *response.body_mut() = Body::new(Outgoing::new(answer.body));
         response
     }
 

@@ -6,6 +6,7 @@
 //!
 //! The wire contract is `v1-contract.md`; the modules name the sections they hold to.
 
+mod abort;
 mod answer;
 mod api;
 mod changes;

@@ -1,0 +1,71 @@
+//! What the server tells of itself.
+
+use hearth_drivers::scripted::programs;
+
+use crate::test_app::{Options, TestApp};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_greeting_and_the_version_are_as_clients_know_them() {
+    let app = TestApp::start().await;
+    app.get("/").await.is_ok(r#"{"goto":"https://github.com/fnproject/fn","hello":"world!"}"#);
+    app.get("/version").await.is_ok(&format!(r#"{{"version":"{}"}}"#, hearth_server::VERSION));
+    app.get("/live").await.is_ok(r#"{"status":"live"}"#);
+    let head = app.send("HEAD", "/version", "").await;
+    assert_eq!((head.status.as_u16(), head.text().as_str()), (200, ""));
+    assert_eq!(head.values("content-length"), ["19"]);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stats_and_metrics_count_calls_by_path() {
+    let driver = Options::default().image("echo", programs::cat()).image("bad", programs::exit(3));
+    let app = driver.start().await;
+    app.get("/stats").await.is_ok(r#"{"Queue":0,"Running":0,"Complete":0,"Failed":0,"FunctionStatsMap":{}}"#);
+    app.create_app("app").await;
+    app.create_route(r#""path":"/e","image":"echo""#).await;
+    app.create_route(r#""path":"/bad","image":"bad""#).await;
+    assert_eq!(app.get("/r/app/e").await.status, 200);
+    assert_eq!(app.get("/r/app/bad").await.status, 502);
+    app.get("/stats").await.is_ok(concat!(
+        r#"{"Queue":0,"Running":0,"Complete":1,"Failed":1,"FunctionStatsMap":{"#,
+        r#""/bad":{"Queue":0,"Running":0,"Complete":0,"Failed":1},"#,
+        r#""/e":{"Queue":0,"Running":0,"Complete":1,"Failed":0}}}"#
+    ));
+    let metrics = app.get("/metrics").await;
+    assert_eq!(metrics.values("content-type"), ["text/plain; version=0.0.4"]);
+    for line in [
+        "fn_api_completed{path=\"/e\"} 1\n",
+        "fn_api_failed{path=\"/bad\"} 1\n",
+        "fn_api_queued{path=\"/e\"} 0\n",
+        "# HELP fn_api_running Running requests by path\n",
+        "fn_span_serve_http_duration_seconds_count{fn_appname=\"app\",fn_path=\"/e\"} 1\n",
+    ] {
+        assert!(metrics.text().contains(line), "{line} in {}", metrics.text());
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn label_values_never_come_from_clients() {
+    let app = TestApp::start().await;
+    for path in ["/r/evil/path", "/evil", "/v1/apps/evil"] {
+        app.get(path).await;
+    }
+    assert!(!app.get("/metrics").await.text().contains("evil"));
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ready_says_what_stands_in_the_way() {
+    let app = TestApp::start().await;
+    let status = |reply: crate::client::Reply| (reply.status.as_u16(), reply.text());
+    assert_eq!(status(app.get("/ready").await), (503, r#"{"status":"starting"}"#.to_owned()));
+    app.readiness.open();
+    assert_eq!(status(app.get("/ready").await), (200, r#"{"status":"ready"}"#.to_owned()));
+    app.driver.set_away(true);
+    assert_eq!(status(app.get("/ready").await), (503, r#"{"status":"container engine unavailable"}"#.to_owned()));
+    app.driver.set_away(false);
+    app.readiness.close();
+    assert_eq!(status(app.get("/ready").await), (503, r#"{"status":"shutting down"}"#.to_owned()));
+    app.stop().await;
+}
