@@ -37,5 +37,5 @@ pub(crate) async fn run(permit: Permit, template: Arc<Template>, env: Vec<(Strin
     let probe = |source| Probe::new(source, template.names.clone(), Arc::clone(&dispatch.metrics));
     // The container's end is the end of its log: nothing comes later that a precise timer would catch.
     let mut wire = Wire::new(running, probe, dispatch.drain_rule(), Quiet::new(false));
-    let _fate = dispatch.stop.run_until_cancelled(wire.execute(work)).await;
+    let _fate = dispatch.stop.run_until_cancelled(wire.execute(work, || {})).await;
 }

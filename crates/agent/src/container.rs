@@ -71,6 +71,8 @@ pub(crate) struct Wire {
     stdin: Pin<Box<dyn AsyncWrite + Send>>,
     output: BoxStream<'static, Result<Frame, hearth_drivers::Error>>,
     output_ended: bool,
+    /// It wrote to stdout although nobody had asked.
+    spoke: bool,
     exit: Fuse<BoxFuture<'static, Exit>>,
     probe: Probe,
     quiet: Quiet,
@@ -100,6 +102,7 @@ impl Wire {
             stdin,
             output,
             output_ended: false,
+            spoke: false,
             exit: exit.fuse(),
             probe: probe(stats),
             quiet,
@@ -131,6 +134,9 @@ impl Wire {
     /// Takes what the container wrote between calls, as far as it is here already: it belongs to no call, because
     /// the container cannot have seen the next request yet.
     pub(crate) fn settle(&mut self, format: Format) -> Idle {
+        if !self.is_fit() {
+            return Idle::Over;
+        }
         while let Some(frame) = self.output.next().now_or_never() {
             if self.between(frame, format) == Idle::Over {
                 return Idle::Over;
@@ -157,6 +163,7 @@ impl Wire {
                     bytes = bytes.len(),
                     "container wrote to stdout between calls"
                 );
+                self.spoke = true;
                 Idle::Over
             }
             Some(Err(_)) | None => {
@@ -166,13 +173,27 @@ impl Wire {
         }
     }
 
-    /// Executes one call: its answer is delivered, its record ended.
-    pub(crate) async fn execute(&mut self, mut work: Box<Work>) -> Fate {
+    /// It has done nothing wrong between calls.
+    pub(crate) fn is_fit(&self) -> bool {
+        !self.output_ended && !self.spoke
+    }
+
+    /// What it did wrong before its first call, for a container that is not [fit](Self::is_fit).
+    pub(crate) async fn why_unfit(&mut self, format: Format) -> Error {
+        if !self.output_ended {
+            return Error::BadOutput(format!("{format}: output before the first request"));
+        }
+        self.how_it_ended(format, Instant::now() + TELL_EXIT).await.err().unwrap_or(Error::NoResponse)
+    }
+
+    /// Executes one call: its answer is delivered, its record ended. `answered` is told just before the caller is.
+    pub(crate) async fn execute(&mut self, mut work: Box<Work>, answered: impl FnOnce()) -> Fate {
         work.live.start();
         work.responder.started(work.live.waited());
         self.probe.begin();
         let result = self.converse(&mut work).await;
         let last = self.probe.end();
+        answered();
         let taken = match &result {
             Ok(_) => timeout_at(work.deadline, work.responder.succeed()).await,
             Err(error) => {
@@ -232,7 +253,7 @@ impl Wire {
                     Ok(()) => {}
                     Err(SendError::Body(error)) => return Err(error.into()),
                     // Why it does not read any more shows in its output or its exit.
-                    Err(SendError::Pipe(_)) => work.request.give_up(),
+                    Err(SendError::Pipe) => work.request.give_up(),
                 },
                 () = sleep_until(hold_until.unwrap_or(work.deadline)), if hold_until.is_some() => work.responder.stream(),
                 stat = self.probe.next() => work.live.sample(stat),

@@ -170,6 +170,10 @@ impl Dispatch {
         self.tell(|node, now, actions| node.start_failed(at, failure, now, actions));
     }
 
+    pub(crate) fn answered(&self, at: ContainerRef) {
+        self.lock().answered(at, Instant::now());
+    }
+
     pub(crate) fn freed(self: &Arc<Self>, at: ContainerRef, container: Handle) {
         self.tell(|node, now, actions| node.freed(at, container, now, actions));
     }

@@ -32,7 +32,10 @@ pub(crate) async fn run(permit: Permit, template: Arc<Template>) {
     tracing::debug!(app = %template.names.app, route = %template.names.path, container_id = wire.id(), "hot container started");
     let (handle, commands) = mpsc::channel(COMMANDS);
     dispatch.launched(permit.at, handle.clone());
-    Hot { dispatch: &dispatch, at: permit.at, template: &template, wire, handle, commands }.serve().await;
+    let hot = Hot { dispatch: &dispatch, at: permit.at, template: &template, wire, handle, commands, served: false };
+    if let Err(failure) = hot.serve().await {
+        permit.fail(&failure);
+    }
 }
 
 /// What the waiting calls are told of a failed start, and whether it is the function's fault.
@@ -51,6 +54,8 @@ struct Hot<'a> {
     wire: Wire,
     handle: Handle,
     commands: mpsc::Receiver<Command>,
+    /// It has been of use to a call.
+    served: bool,
 }
 
 enum Next {
@@ -61,31 +66,42 @@ enum Next {
 }
 
 impl Hot<'_> {
-    async fn serve(mut self) {
-        loop {
-            match self.next().await {
-                Next::Run(work) => {
-                    if self.run(work).await == Fate::Spent {
-                        break;
-                    }
-                    self.dispatch.freed(self.at, self.handle.clone());
-                }
-                Next::Retire => break,
-                Next::IdledOut | Next::Over if self.dispatch.leave(self.at) => break,
-                // A call got this container at this very moment and is on its way.
-                Next::IdledOut => {}
-                Next::Over => {
-                    if let Some(Command::Run(work)) = self.commands.recv().await {
-                        bounce(work);
-                    }
-                    break;
-                }
-            }
-        }
+    /// Serves calls until the container has to go. Fails if it was of no use to a single one: then starting another
+    /// would not help, and whoever waits is told why.
+    async fn serve(mut self) -> Result<(), StartFailure> {
+        let result = self.serve_calls().await;
         self.commands.close();
         while let Ok(command) = self.commands.try_recv() {
             if let Command::Run(work) = command {
-                bounce(work);
+                turn_away(work, result.as_ref());
+            }
+        }
+        result
+    }
+
+    async fn serve_calls(&mut self) -> Result<(), StartFailure> {
+        loop {
+            match self.next().await {
+                Next::Run(work) if self.wire.settle(self.template.format) == Idle::Over => {
+                    let result = self.over().await;
+                    turn_away(work, result.as_ref());
+                    return result;
+                }
+                Next::Run(work) => {
+                    // Stopping drops the work: its record ends, and its caller hears that there is no answer.
+                    let answered = || self.dispatch.answered(self.at);
+                    let executed = self.wire.execute(work, answered);
+                    let executed = self.dispatch.stop.run_until_cancelled(executed).await;
+                    if executed.unwrap_or(Fate::Spent) == Fate::Spent {
+                        return Ok(());
+                    }
+                    self.served = true;
+                    self.dispatch.freed(self.at, self.handle.clone());
+                }
+                Next::Retire => return Ok(()),
+                Next::IdledOut | Next::Over if self.dispatch.leave(self.at) => return self.over().await,
+                // A call got this container at this very moment and is on its way.
+                Next::IdledOut | Next::Over => {}
             }
         }
     }
@@ -103,20 +119,26 @@ impl Hot<'_> {
         }
     }
 
-    async fn run(&mut self, work: Box<Work>) -> Fate {
-        if self.wire.settle(self.template.format) == Idle::Over {
-            bounce(work);
-            return Fate::Spent;
+    /// The container is of no more use.
+    async fn over(&mut self) -> Result<(), StartFailure> {
+        if self.served || self.wire.is_fit() {
+            return Ok(());
         }
-        // Stopping drops the work, and with it the record ends and the caller hears that there is no answer.
-        self.dispatch.stop.run_until_cancelled(self.wire.execute(work)).await.unwrap_or(Fate::Spent)
+        let error = self.wire.why_unfit(self.template.format).await;
+        Err(StartFailure { error, blame_key: true })
     }
 }
 
-/// Sends a call back that this container has not touched.
-fn bounce(mut work: Box<Work>) {
-    if let Some(caller) = work.responder.take_caller() {
-        // A caller that left meanwhile drops the work, which records it as cancelled.
-        drop(caller.send(Reply::Bounced(work)));
+/// Lets a call go that this container has not touched: to another container, or, when there is no point in that,
+/// with the reason.
+fn turn_away(mut work: Box<Work>, result: Result<&(), &StartFailure>) {
+    match result {
+        Err(failure) => work.refuse(&failure.error),
+        Ok(()) => {
+            if let Some(caller) = work.responder.take_caller() {
+                // A caller that left meanwhile drops the work, which records it as cancelled.
+                drop(caller.send(Reply::Bounced(work)));
+            }
+        }
     }
 }

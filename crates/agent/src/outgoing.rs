@@ -1,7 +1,5 @@
 //! A request on its way into a container.
 
-use std::io;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use hearth_models::Format;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
@@ -66,7 +64,7 @@ pub(crate) enum SendError {
     /// The client did not send it to its end.
     Body(BodyError),
     /// The container does not take it.
-    Pipe(io::Error),
+    Pipe,
 }
 
 impl Outgoing {
@@ -108,7 +106,7 @@ impl Outgoing {
     /// Does the next step of sending. Cancelling it loses nothing.
     pub(crate) async fn step(&mut self, stdin: &mut (impl AsyncWrite + Unpin)) -> Result<(), SendError> {
         if !self.pending.is_empty() {
-            stdin.write_buf(&mut self.pending).await.map_err(SendError::Pipe)?;
+            stdin.write_buf(&mut self.pending).await.map_err(|_closed| SendError::Pipe)?;
             return Ok(());
         }
         if let Some(rest) = &mut self.rest {
@@ -125,9 +123,9 @@ impl Outgoing {
             return Ok(());
         }
         if self.closes {
-            stdin.shutdown().await.map_err(SendError::Pipe)?;
+            stdin.shutdown().await.map_err(|_closed| SendError::Pipe)?;
         } else {
-            stdin.flush().await.map_err(SendError::Pipe)?;
+            stdin.flush().await.map_err(|_closed| SendError::Pipe)?;
         }
         self.done = true;
         Ok(())

@@ -34,6 +34,8 @@ pub(super) struct Idle<C> {
 struct Busy {
     since: Instant,
     generation: u64,
+    /// Its call is answered; it will be free in a moment.
+    draining: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -125,7 +127,7 @@ impl<T, W, C> Queue<T, W, C> {
     /// Takes the most recently used idle container.
     pub(super) fn take_idle(&mut self, now: Instant) -> Option<(u64, C)> {
         let Idle { id, container, .. } = self.idle.pop()?;
-        self.busy.insert(id, Busy { since: now, generation: self.generation });
+        self.busy.insert(id, Busy { since: now, generation: self.generation, draining: false });
         Some((id, container))
     }
 
@@ -165,25 +167,31 @@ impl<T, W, C> Queue<T, W, C> {
         if start.alone && alone {
             self.start.add(now - start.since);
         }
-        self.failures = None;
         Some(self.reuse(start.generation))
     }
 
-    /// The start of `id` failed. Whether it was known to be starting.
-    pub(super) fn fail_start(&mut self, id: u64, failure: &StartFailure, now: Instant) -> bool {
-        let known = self.starting.remove(&id).is_some();
-        if known && failure.blame_key {
+    /// A start failed. If the key is to blame, it will be answered from memory when that happens again.
+    pub(super) fn note_failure(&mut self, failure: &StartFailure, now: Instant) {
+        if failure.blame_key {
             let count = self.failures.as_ref().map_or(0, |failures| failures.count) + 1;
             self.failures = Some(Failures { count, error: failure.error.clone(), until: now + back_off(count) });
         }
-        known
     }
 
     /// A container came back after a call: whether it may serve another. None when it is not known to work.
     pub(super) fn finish_work(&mut self, id: u64, now: Instant) -> Option<Reuse> {
+        self.answered(id, now);
         let busy = self.busy.remove(&id)?;
-        self.execution.add(now - busy.since);
+        self.failures = None;
         Some(self.reuse(busy.generation))
+    }
+
+    /// The call of a working container is answered; only its late log lines are waited for.
+    pub(super) fn answered(&mut self, id: u64, now: Instant) {
+        if let Some(busy) = self.busy.get_mut(&id).filter(|busy| !busy.draining) {
+            busy.draining = true;
+            self.execution.add(now - busy.since);
+        }
     }
 
     const fn reuse(&self, generation: u64) -> Reuse {
@@ -191,7 +199,7 @@ impl<T, W, C> Queue<T, W, C> {
     }
 
     pub(super) fn mark_busy(&mut self, id: u64, now: Instant) {
-        self.busy.insert(id, Busy { since: now, generation: self.generation });
+        self.busy.insert(id, Busy { since: now, generation: self.generation, draining: false });
     }
 
     pub(super) fn mark_retiring(&mut self, id: u64) {
@@ -200,8 +208,8 @@ impl<T, W, C> Queue<T, W, C> {
 
     /// The container is gone: what it was. None when it was not known.
     pub(super) fn forget(&mut self, id: u64, now: Instant) -> Option<Gone> {
-        if let Some(busy) = self.busy.remove(&id) {
-            self.execution.add(now - busy.since);
+        self.answered(id, now);
+        if self.busy.remove(&id).is_some() {
             return Some(Gone::Live);
         }
         if self.starting.remove(&id).is_some() {
@@ -223,10 +231,6 @@ impl<T, W, C> Queue<T, W, C> {
 
     pub(super) fn busy(&self) -> usize {
         self.busy.len()
-    }
-
-    pub(super) fn starting(&self) -> usize {
-        self.starting.len()
     }
 
     /// Containers that hold memory and will serve: idle, working, starting.
@@ -258,8 +262,10 @@ impl<T, W, C> Queue<T, W, C> {
     pub(super) fn wants_start(&mut self, limits: &Limits, cpu_has_room: bool, now: Instant) -> bool {
         self.count_waiting(now);
         let n = self.containers();
-        // A hot start serves whoever is first when it is done; a cold call has left the line with its own start.
-        let served = if self.demand.cold { 0 } else { self.starting.len() };
+        // A hot start serves whoever is first when it is done, as does a container that drains; a cold call has left
+        // the line with its own start.
+        let draining = self.busy.values().filter(|busy| busy.draining).count();
+        let served = if self.demand.cold { 0 } else { self.starting.len() + draining };
         if self.line.len() <= served || n >= limits.containers_per_key {
             return false;
         }
@@ -284,8 +290,11 @@ impl<T, W, C> Queue<T, W, C> {
         if self.busy.is_empty() {
             return known;
         }
-        let age = |busy: &Busy| now.saturating_duration_since(busy.since).as_secs_f64();
-        self.busy.values().map(|busy| age(busy).max(known)).sum::<f64>() / self.busy.len() as f64
+        let age = |busy: &Busy| match busy.draining {
+            true => known,
+            false => now.saturating_duration_since(busy.since).as_secs_f64().max(known),
+        };
+        self.busy.values().map(age).sum::<f64>() / self.busy.len() as f64
     }
 }
 

@@ -123,7 +123,8 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
         self.launch_where_due(now, actions);
     }
 
-    /// A start failed. Its waiters are told when nothing else can serve them.
+    /// A start failed, or what it started was no use for even one call. The waiting calls are told when nothing else
+    /// can serve them.
     pub(crate) fn start_failed(
         &mut self,
         at: ContainerRef,
@@ -131,19 +132,24 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
         now: Instant,
         actions: &mut Vec<Action<T, W, C>>,
     ) {
+        self.forget(at, now);
         let Some(queue) = self.queues.get_mut(&at.key) else { return };
-        if queue.fail_start(at.id, failure, now) {
-            self.starting -= 1;
-            self.reserved -= queue.demand.memory;
-            if queue.containers() == 0 && !queue.demand.cold {
-                while let Some(waiter) = queue.next(now) {
-                    self.waiting -= 1;
-                    actions.push(Action::Refuse { waiter, error: failure.error.clone() });
-                }
+        queue.note_failure(failure, now);
+        if queue.containers() == 0 && !queue.demand.cold {
+            while let Some(waiter) = queue.next(now) {
+                self.waiting -= 1;
+                actions.push(Action::Refuse { waiter, error: failure.error.clone() });
             }
         }
         self.launch_where_due(now, actions);
         self.drop_if_empty(at.key, now);
+    }
+
+    /// The call of a container is answered; it will be [freed](Self::freed) or [gone](Self::gone) in a moment.
+    pub(crate) fn answered(&mut self, at: ContainerRef, now: Instant) {
+        if let Some(queue) = self.queues.get_mut(&at.key) {
+            queue.answered(at.id, now);
+        }
     }
 
     /// A container may serve another call: the next in line gets it, or it idles.
@@ -194,6 +200,12 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
     /// A container is gone and its memory is free, whatever it did before. Every container ends here but those
     /// whose start failed.
     pub(crate) fn gone(&mut self, at: ContainerRef, now: Instant, actions: &mut Vec<Action<T, W, C>>) {
+        self.forget(at, now);
+        self.launch_where_due(now, actions);
+        self.drop_if_empty(at.key, now);
+    }
+
+    fn forget(&mut self, at: ContainerRef, now: Instant) {
         let Some(queue) = self.queues.get_mut(&at.key) else { return };
         let Some(was) = queue.forget(at.id, now) else { return };
         let memory = queue.demand.memory;
@@ -203,8 +215,6 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
             Gone::Retiring => self.leaving -= memory,
             Gone::Live => {}
         }
-        self.launch_where_due(now, actions);
-        self.drop_if_empty(at.key, now);
     }
 
     // === what the node does ===

@@ -188,6 +188,22 @@ fn never_more_starts_than_waiting_calls() {
 }
 
 #[test]
+fn a_caller_that_calls_again_at_once_gets_the_container_that_just_answered() {
+    let mut bench = Bench::new(LIMITS);
+    bench.call(1);
+    let at = bench.launched(10);
+    for waiter in 2..10 {
+        bench.now += ms(5_000);
+        bench.node.answered(at, bench.now);
+        assert!(matches!(bench.call(waiter), Admission::Waiting(_)));
+        bench.tick(ms(1));
+        bench.freed(at, 10);
+        assert!(matches!(bench.seen.pop(), Some(Action::Assign { container: 10, .. })));
+    }
+    assert!(bench.launches.is_empty());
+}
+
+#[test]
 fn a_failed_start_is_told_to_all_who_wait_for_it_and_repeated_ones_are_answered_from_memory() {
     let mut bench = Bench::new(LIMITS);
     let failure = StartFailure { error: Error::StartFailed("no such file".into()), blame_key: true };
