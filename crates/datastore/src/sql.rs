@@ -15,6 +15,8 @@ mod drift;
 mod functions;
 mod logs;
 mod open;
+#[cfg(test)]
+mod plan;
 mod record;
 mod routes;
 mod row;

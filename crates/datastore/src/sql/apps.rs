@@ -17,6 +17,11 @@ macro_rules! app_columns {
 }
 pub(super) use app_columns;
 
+pub(super) const BY_NAME: &str = concat!("SELECT ", app_columns!(), " FROM apps a WHERE a.name = $1");
+const BY_ID: &str = concat!("SELECT ", app_columns!(), " FROM apps a WHERE a.id = $1");
+pub(super) const PAGE: &str =
+    concat!("SELECT ", app_columns!(), " FROM apps a WHERE a.name > $1 ORDER BY a.name LIMIT $2");
+
 pub(super) fn read(row: &mut Reader<'_>) -> Result<App> {
     Ok(App {
         id: row.parsed()?,
@@ -35,27 +40,26 @@ fn read_row(row: &AnyRow) -> Result<App> {
 }
 
 pub(super) async fn by_name(on: &mut AnyConnection, dialect: Dialect, name: &str) -> Result<Option<App>> {
-    let sql = dialect.sql(concat!("SELECT ", app_columns!(), " FROM apps a WHERE a.name = $1"));
+    let sql = dialect.sql(BY_NAME);
     let row = sqlx::query(sql).bind(name).fetch_optional(on).await?;
     row.as_ref().map(read_row).transpose()
 }
 
 /// The app, held against every other change of it, of its functions and of its triggers until the transaction ends.
 pub(super) async fn lock(on: &mut AnyConnection, dialect: Dialect, name: &str) -> Result<Option<App>> {
-    let sql = dialect.locking(concat!("SELECT ", app_columns!(), " FROM apps a WHERE a.name = $1"));
+    let sql = dialect.locking(BY_NAME);
     let row = sqlx::query(sql).bind(name).fetch_optional(on).await?;
     row.as_ref().map(read_row).transpose()
 }
 
 pub(super) async fn by_id(on: &mut AnyConnection, dialect: Dialect, id: AppId) -> Result<Option<App>> {
-    let sql = dialect.sql(concat!("SELECT ", app_columns!(), " FROM apps a WHERE a.id = $1"));
+    let sql = dialect.sql(BY_ID);
     let row = sqlx::query(sql).bind(id.to_string()).fetch_optional(on).await?;
     row.as_ref().map(read_row).transpose()
 }
 
 pub(super) async fn page(on: &mut AnyConnection, dialect: Dialect, page: &Page) -> Result<Vec<App>> {
-    let sql =
-        dialect.sql(concat!("SELECT ", app_columns!(), " FROM apps a WHERE a.name > $1 ORDER BY a.name LIMIT $2"));
+    let sql = dialect.sql(PAGE);
     let rows = sqlx::query(sql).bind(page.after.as_str()).bind(page.size.get() as i64).fetch_all(on).await?;
     rows.iter().map(read_row).collect()
 }

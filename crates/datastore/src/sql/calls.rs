@@ -9,6 +9,7 @@ use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::{Any, Arguments, Encode, Type};
 
 use super::SqlStore;
+use super::dialect::{CallIndex, Dialect};
 use super::drift;
 use super::row::Reader;
 use super::stats;
@@ -22,9 +23,13 @@ macro_rules! call_columns {
     };
 }
 
+pub(super) const GET: &str = concat!("SELECT ", call_columns!(), " FROM calls WHERE app_id = $1 AND id = $2");
+pub(super) const INTERRUPT: &str = "UPDATE calls SET status = $1, reason = $2, error = $3, completed_at = $4 \
+             WHERE server_id = $5 AND instance_id <> $6 AND type = $7 AND completed_at IS NULL";
+
 impl SqlStore {
     pub(super) async fn do_call(&self, app_id: AppId, call_id: CallId) -> Result<Call> {
-        let sql = self.dialect.sql(concat!("SELECT ", call_columns!(), " FROM calls WHERE app_id = $1 AND id = $2"));
+        let sql = self.dialect.sql(GET);
         let mut on = self.read().await?;
         let row = sqlx::query(sql).bind(app_id.to_string()).bind(call_id.to_string()).fetch_optional(&mut *on).await?;
         row.as_ref().map_or_else(|| Err(ModelError::CallNotFound.into()), read)
@@ -37,16 +42,13 @@ impl SqlStore {
         } else {
             0
         };
-        let (text, arguments) = list(app_id, filter, drift)?;
+        let (text, arguments) = list(self.dialect, app_id, filter, drift)?;
         let rows = sqlx::query_with(self.dialect.built(text), arguments).fetch_all(&mut *on).await?;
         rows.iter().map(read).collect()
     }
 
     pub(super) async fn do_interrupt(&self, node: Node) -> Result<u64> {
-        let sql = self.dialect.sql(
-            "UPDATE calls SET status = $1, reason = $2, error = $3, completed_at = $4 \
-             WHERE server_id = $5 AND instance_id <> $6 AND type = $7 AND completed_at IS NULL",
-        );
+        let sql = self.dialect.sql(INTERRUPT);
         let mut tx = self.begin().await?;
         let done = sqlx::query(sql)
             .bind(Status::Error.as_str())
@@ -96,10 +98,11 @@ fn read(row: &AnyRow) -> Result<Call> {
     Ok(call)
 }
 
-/// The statement that lists the calls of an app, and its arguments. Every combination of filters has its own text, so
-/// that the database plans it with the index that fits.
-pub(super) fn list(app_id: AppId, filter: &CallFilter, drift: i64) -> Result<(String, AnyArguments)> {
-    let mut list = Conditions::new(concat!("SELECT ", call_columns!(), " FROM calls WHERE app_id = "));
+/// The statement that lists the calls of an app, and its arguments.
+pub(super) fn list(dialect: Dialect, app_id: AppId, filter: &CallFilter, drift: i64) -> Result<(String, AnyArguments)> {
+    let mut list = Conditions::new(concat!("SELECT ", call_columns!(), " FROM "));
+    list.text.push_str(dialect.calls_by(index(filter)));
+    list.text.push_str(" WHERE app_id = ");
     list.bind(app_id.to_string())?;
     if let Some(path) = filter.path.as_deref() {
         list.and("path = ", path)?;
@@ -114,20 +117,38 @@ pub(super) fn list(app_id: AppId, filter: &CallFilter, drift: i64) -> Result<(St
     if let Some(reason) = filter.reason {
         list.and("reason = ", reason.as_str())?;
     }
-    if let Some(cursor) = filter.cursor.as_deref() {
-        list.and("id < ", cursor)?;
-    }
     if let Some(from) = filter.from_time.map(Timestamp::as_millis) {
         list.and("created_at > ", from)?;
         list.and("id >= ", drift::first_id(from.saturating_sub(drift)))?;
     }
+    let mut before = filter.cursor.clone();
     if let Some(to) = filter.to_time.map(Timestamp::as_millis) {
         list.and("created_at < ", to)?;
-        list.and("id <= ", drift::last_id(to.saturating_add(drift)))?;
+        let end = drift::end_of_ids(to.saturating_add(drift));
+        before = Some(match before {
+            Some(cursor) => cursor.min(end),
+            None => end,
+        });
+    }
+    // One bound, the nearer one: of two, planners make too much.
+    if let Some(before) = before {
+        list.and("id < ", before)?;
     }
     list.text.push_str(" ORDER BY id DESC LIMIT ");
     list.bind(filter.per_page.get() as i64)?;
     Ok((list.text, list.arguments))
+}
+
+/// The index through which a list walks, so that it does not depend on statistics which nobody keeps up to date: that
+/// of the condition that most likely leaves the fewest. `None` is the primary key, which is all calls of the app.
+fn index(filter: &CallFilter) -> Option<CallIndex> {
+    if filter.reason.is_some() {
+        Some(CallIndex::Reason)
+    } else if filter.status.is_some_and(|status| status != Status::Success) {
+        Some(CallIndex::Status)
+    } else {
+        filter.path.as_ref().map(|_| CallIndex::Path)
+    }
 }
 
 /// A statement that grows by conditions. Values become parameters, never text.

@@ -13,6 +13,16 @@ pub(super) enum Dialect {
     Sqlite,
 }
 
+/// The indexes of the calls of an app, besides the primary key. All of them end in the id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CallIndex {
+    Path,
+    /// Without those that succeeded.
+    Status,
+    /// Without those that have none.
+    Reason,
+}
+
 static SQLITE: Migrator = sqlx::migrate!("../../migrations/sqlite");
 
 impl Dialect {
@@ -49,6 +59,17 @@ impl Dialect {
         match self {
             // There is one writer, and BEGIN IMMEDIATE made it this one.
             Self::Sqlite => text.into_sql_str(),
+        }
+    }
+
+    /// The table of calls, to be walked through `index`.
+    pub(super) const fn calls_by(self, index: Option<CallIndex>) -> &'static str {
+        match (self, index) {
+            // Without statistics SQLite believes that two bounds on the id leave less than any other condition.
+            (Self::Sqlite, None) => "calls",
+            (Self::Sqlite, Some(CallIndex::Path)) => "calls INDEXED BY calls_by_path",
+            (Self::Sqlite, Some(CallIndex::Status)) => "calls INDEXED BY calls_by_status",
+            (Self::Sqlite, Some(CallIndex::Reason)) => "calls INDEXED BY calls_by_reason",
         }
     }
 

@@ -49,9 +49,11 @@ pub(super) fn first_id(ms: i64) -> String {
     Ulid::from_parts(within(ms), 0).to_string()
 }
 
-/// The greatest id that can be made at `ms`.
-pub(super) fn last_id(ms: i64) -> String {
-    Ulid::from_parts(within(ms), (1 << Ulid::RAND_BITS) - 1).to_string()
+/// A text that is greater than every id that can be made at `ms`, and not greater than any made later.
+pub(super) fn end_of_ids(ms: i64) -> String {
+    let mut text = Ulid::from_parts(within(ms), (1 << Ulid::RAND_BITS) - 1).to_string();
+    text.push('0');
+    text
 }
 
 /// The nearest time that an id can hold.
@@ -65,17 +67,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_of_a_moment_lie_between_its_first_and_last() {
+    fn ids_of_a_moment_lie_between_its_bounds() {
         let id = CallId::generate();
         let at = time_of(id).unwrap();
         let text = id.to_string();
-        assert!(first_id(at) <= text && text <= last_id(at));
-        assert!(last_id(at - 1) < text && text < first_id(at + 1));
+        assert!(first_id(at) <= text && text < end_of_ids(at));
+        assert!(end_of_ids(at - 1) < text && text < first_id(at + 1));
     }
 
     #[test]
     fn times_that_no_id_can_hold_become_the_nearest_one() {
         assert_eq!(first_id(i64::MIN), "00000000000000000000000000");
-        assert_eq!(last_id(i64::MAX), "7ZZZZZZZZZZZZZZZZZZZZZZZZZ");
+        assert_eq!(end_of_ids(i64::MAX), "7ZZZZZZZZZZZZZZZZZZZZZZZZZ0");
     }
 }

@@ -27,6 +27,11 @@ macro_rules! trigger_columns {
 }
 pub(super) use trigger_columns;
 
+pub(super) const NAMES: &str = "SELECT name FROM functions WHERE app_id = $1 AND name >= $2 AND name < $3 \
+         UNION SELECT name FROM triggers WHERE app_id = $4 AND name >= $5 AND name < $6";
+pub(super) const DELETE_UNUSED: &str = "DELETE FROM functions WHERE id = $1 AND made_by_route = 1 \
+         AND NOT EXISTS (SELECT 1 FROM triggers t WHERE t.fn_id = functions.id)";
+
 pub(super) fn read_function(row: &mut Reader<'_>) -> Result<Function> {
     Ok(Function {
         id: row.parsed()?,
@@ -164,20 +169,14 @@ pub(super) async fn delete_trigger(on: &mut AnyConnection, dialect: Dialect, tri
         .bind(trigger.id.to_string())
         .execute(&mut *on)
         .await?;
-    let sql = dialect.sql(
-        "DELETE FROM functions WHERE id = $1 AND made_by_route = 1 \
-         AND NOT EXISTS (SELECT 1 FROM triggers t WHERE t.fn_id = functions.id)",
-    );
+    let sql = dialect.sql(DELETE_UNUSED);
     let deleted = sqlx::query(sql).bind(trigger.fn_id.to_string()).execute(on).await?;
     Ok(deleted.rows_affected() > 0)
 }
 
 /// `base`, or `base-2`, `base-3` and so on: the first that neither a function nor a trigger of the app bears.
 pub(super) async fn free_name(on: &mut AnyConnection, dialect: Dialect, app_id: AppId, base: &str) -> Result<String> {
-    let sql = dialect.sql(
-        "SELECT name FROM functions WHERE app_id = $1 AND name >= $2 AND name < $3 \
-         UNION SELECT name FROM triggers WHERE app_id = $4 AND name >= $5 AND name < $6",
-    );
+    let sql = dialect.sql(NAMES);
     // `.` is the character after `-`: the span holds `base`, every `base-…`, and little else.
     let end = format!("{base}.");
     let app_id = app_id.to_string();

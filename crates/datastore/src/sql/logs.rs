@@ -9,6 +9,13 @@ use super::dialect::Dialect;
 use super::row::Reader;
 use crate::Result;
 
+pub(super) const GET: &str = "SELECT data FROM logs WHERE app_id = $1 AND call_id = $2";
+pub(super) const REMOVE_CALLS: &str = "DELETE FROM calls WHERE app_id = $1 AND id <= \
+         (SELECT max(b.id) FROM (SELECT id FROM calls WHERE app_id = $2 ORDER BY id LIMIT $3) b)";
+pub(super) const REMOVE_LOGS: &str = "DELETE FROM logs WHERE app_id = $1 AND call_id <= (SELECT max(b.call_id) FROM \
+         (SELECT call_id FROM logs WHERE app_id = $2 ORDER BY call_id LIMIT $3) b)";
+pub(super) const NEXT_DELETION: &str = "SELECT app_id FROM deletions ORDER BY app_id LIMIT 1";
+
 /// Calls deleted in one go: a few milliseconds, so that whoever wants to write next hardly waits.
 const CALLS: i64 = 500;
 /// Logs deleted in one go. Fewer, because one may be a megabyte.
@@ -16,7 +23,7 @@ const LOGS: i64 = 100;
 
 impl SqlStore {
     pub(super) async fn do_log(&self, app_id: AppId, call_id: CallId) -> Result<Bytes> {
-        let sql = self.dialect.sql("SELECT data FROM logs WHERE app_id = $1 AND call_id = $2");
+        let sql = self.dialect.sql(GET);
         let mut on = self.read().await?;
         let row = sqlx::query(sql)
             .bind(app_id.to_string())
@@ -53,7 +60,7 @@ impl SqlStore {
     }
 
     async fn next_deletion(&self) -> Result<Option<String>> {
-        let sql = self.dialect.sql("SELECT app_id FROM deletions ORDER BY app_id LIMIT 1");
+        let sql = self.dialect.sql(NEXT_DELETION);
         let mut on = self.read().await?;
         let row = sqlx::query(sql).fetch_optional(&mut *on).await?;
         row.map(|row| Reader::new(&row).get()).transpose()
@@ -71,19 +78,13 @@ pub(super) async fn note_deletion(on: &mut AnyConnection, dialect: Dialect, app_
 }
 
 async fn remove_calls(on: &mut AnyConnection, dialect: Dialect, app_id: &str, at_most: i64) -> Result<u64> {
-    let sql = dialect.sql(
-        "DELETE FROM calls WHERE app_id = $1 AND id <= \
-         (SELECT max(b.id) FROM (SELECT id FROM calls WHERE app_id = $2 ORDER BY id LIMIT $3) b)",
-    );
+    let sql = dialect.sql(REMOVE_CALLS);
     let query = sqlx::query(sql).bind(app_id).bind(app_id).bind(at_most);
     Ok(query.execute(on).await?.rows_affected())
 }
 
 async fn remove_logs(on: &mut AnyConnection, dialect: Dialect, app_id: &str, at_most: i64) -> Result<u64> {
-    let sql = dialect.sql(
-        "DELETE FROM logs WHERE app_id = $1 AND call_id <= (SELECT max(b.call_id) FROM \
-         (SELECT call_id FROM logs WHERE app_id = $2 ORDER BY call_id LIMIT $3) b)",
-    );
+    let sql = dialect.sql(REMOVE_LOGS);
     let query = sqlx::query(sql).bind(app_id).bind(app_id).bind(at_most);
     Ok(query.execute(on).await?.rows_affected())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::MigrateError;
-use sqlx::{AnyConnection, AnyPool, ConnectOptions};
+use sqlx::{AnyConnection, ConnectOptions, Connection};
 
 use super::dialect::Dialect;
 use super::url::{Target, sqlite_url};
@@ -26,25 +26,27 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// [`Error::Config`], one line without secrets: a URL that is wrong or of an unsupported kind, a file or directory that
 /// cannot be made or opened, a database that this version does not understand.
 pub async fn open(url: &str) -> Result<Arc<dyn Datastore>> {
-    install_default_drivers();
     match Target::parse(url)? {
         Target::Sqlite(path) => Ok(Arc::new(open_sqlite(&path).await?)),
     }
 }
 
-async fn open_sqlite(path: &Path) -> Result<SqlStore> {
+pub(super) async fn open_sqlite(path: &Path) -> Result<SqlStore> {
+    install_default_drivers();
     let path = prepare(path)?;
     let cannot = |error: sqlx::Error| Error::Config(format!("cannot open database {}: {error}", path.display()));
     let options = AnyConnectOptions::from_str(&sqlite_url(&path)?).map_err(cannot)?.disable_statement_logging();
-    // The writer comes first: it creates the file and decides its journal.
+    // The first connection stands alone, because a pool would try again and again and then not say why.
+    let mut first = options.connect().await.map_err(cannot)?;
+    set_up_sqlite(&mut first).await.map_err(cannot)?;
+    migrate(&mut first, Dialect::Sqlite, &path).await?;
+    first.close().await.map_err(cannot)?;
     let write = sqlite_pool(1).connect_with(options.clone()).await;
-    let write = write.map_err(cannot)?;
-    migrate(&write, Dialect::Sqlite, &path).await?;
     let read = sqlite_pool(READERS).connect_with(options).await;
     Ok(SqlStore {
         dialect: Dialect::Sqlite,
         read: read.map_err(cannot)?,
-        write,
+        write: write.map_err(cannot)?,
         drift_ms: AtomicI64::new(drift::LEAST_MS),
     })
 }
@@ -93,11 +95,11 @@ async fn set_up_sqlite(connection: &mut AnyConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-async fn migrate(pool: &AnyPool, dialect: Dialect, path: &Path) -> Result<()> {
+async fn migrate(on: &mut AnyConnection, dialect: Dialect, path: &Path) -> Result<()> {
     let path = path.display();
     let migrations = dialect.migrations();
     let known = migrations.iter().map(|migration| migration.version).max();
-    migrations.run(pool).await.map_err(|error| {
+    migrations.run(on).await.map_err(|error| {
         Error::Config(match error {
             MigrateError::VersionMissing(found) if Some(found) > known => format!(
                 "database {path} is from a newer version of Hearth: its schema is {found}, this program knows {}",

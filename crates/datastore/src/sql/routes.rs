@@ -13,6 +13,34 @@ use super::functions::{self, function_columns, read_function, read_trigger, trig
 use super::row::Reader;
 use crate::{RemovedRoute, Resolved, Result, RouteChange};
 
+macro_rules! routes {
+    ($end:literal) => {
+        concat!(
+            "SELECT ",
+            trigger_columns!(),
+            ", ",
+            function_columns!(),
+            " FROM triggers t JOIN functions f ON f.id = t.fn_id WHERE t.app_id = $1 AND ",
+            $end
+        )
+    };
+}
+
+pub(super) const FIND: &str = routes!("t.source = $2");
+pub(super) const LIST: &str = routes!("t.source > $2 ORDER BY t.source LIMIT $3");
+pub(super) const LIST_OF_IMAGE: &str = routes!("t.source > $2 AND f.image = $3 ORDER BY t.source LIMIT $4");
+pub(super) const RESOLVE: &str = concat!(
+    "SELECT ",
+    app_columns!(),
+    ", ",
+    trigger_columns!(),
+    ", ",
+    function_columns!(),
+    ", (SELECT o.source FROM triggers o WHERE o.fn_id = f.id ORDER BY o.created_at, o.id LIMIT 1)",
+    " FROM apps a LEFT JOIN triggers t ON t.app_id = a.id AND t.source = $1",
+    " LEFT JOIN functions f ON f.id = t.fn_id WHERE a.name = $2"
+);
+
 impl SqlStore {
     pub(super) async fn do_insert_route(&self, app_name: &str, route: Route) -> Result<RouteChange> {
         let mut tx = self.begin().await?;
@@ -77,27 +105,11 @@ impl SqlStore {
         let (after, size) = (page.after.as_str(), page.size.get() as i64);
         let rows = match image {
             None => {
-                let sql = self.dialect.sql(concat!(
-                    "SELECT ",
-                    trigger_columns!(),
-                    ", ",
-                    function_columns!(),
-                    " FROM triggers t JOIN functions f ON f.id = t.fn_id",
-                    " WHERE t.app_id = $1 AND t.source > $2 ORDER BY t.source LIMIT $3"
-                ));
-                let query = sqlx::query(sql).bind(app.id.to_string()).bind(after);
+                let query = sqlx::query(self.dialect.sql(LIST)).bind(app.id.to_string()).bind(after);
                 query.bind(size).fetch_all(&mut *on).await?
             }
             Some(image) => {
-                let sql = self.dialect.sql(concat!(
-                    "SELECT ",
-                    trigger_columns!(),
-                    ", ",
-                    function_columns!(),
-                    " FROM triggers t JOIN functions f ON f.id = t.fn_id",
-                    " WHERE t.app_id = $1 AND t.source > $2 AND f.image = $3 ORDER BY t.source LIMIT $4"
-                ));
-                let query = sqlx::query(sql).bind(app.id.to_string()).bind(after);
+                let query = sqlx::query(self.dialect.sql(LIST_OF_IMAGE)).bind(app.id.to_string()).bind(after);
                 query.bind(image).bind(size).fetch_all(&mut *on).await?
             }
         };
@@ -109,19 +121,8 @@ impl SqlStore {
     }
 
     pub(super) async fn do_resolve(&self, app_name: &str, path: &str) -> Result<Resolution> {
-        let sql = self.dialect.sql(concat!(
-            "SELECT ",
-            app_columns!(),
-            ", ",
-            trigger_columns!(),
-            ", ",
-            function_columns!(),
-            ", (SELECT o.source FROM triggers o WHERE o.fn_id = f.id ORDER BY o.created_at, o.id LIMIT 1)",
-            " FROM apps a LEFT JOIN triggers t ON t.app_id = a.id AND t.source = $1",
-            " LEFT JOIN functions f ON f.id = t.fn_id WHERE a.name = $2"
-        ));
         let mut on = self.read().await?;
-        let query = sqlx::query(sql).bind(path).bind(app_name);
+        let query = sqlx::query(self.dialect.sql(RESOLVE)).bind(path).bind(app_name);
         let Some(row) = query.fetch_optional(&mut *on).await? else {
             return Ok(Resolution::NoApp);
         };
@@ -226,14 +227,7 @@ async fn find(
     app_id: AppId,
     path: &str,
 ) -> Result<Option<(Function, Trigger)>> {
-    let sql = dialect.sql(concat!(
-        "SELECT ",
-        trigger_columns!(),
-        ", ",
-        function_columns!(),
-        " FROM triggers t JOIN functions f ON f.id = t.fn_id WHERE t.app_id = $1 AND t.source = $2"
-    ));
-    let query = sqlx::query(sql).bind(app_id.to_string()).bind(path);
+    let query = sqlx::query(dialect.sql(FIND)).bind(app_id.to_string()).bind(path);
     let row = query.fetch_optional(on).await?;
     row.as_ref().map(read_pair).transpose()
 }

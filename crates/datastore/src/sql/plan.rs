@@ -1,0 +1,97 @@
+//! No statement of the API or of the background may walk a whole table: each is explained and looked at.
+
+use hearth_models::{AppId, CallFilter, Reason, Status, Timestamp};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
+
+use super::dialect::Dialect;
+use super::open::open_sqlite;
+use super::{SqlStore, apps, calls, functions, logs, routes};
+
+/// The steps of SQLite's plan for a statement.
+async fn plan(on: &mut AnyConnection, sql: &str) -> Vec<String> {
+    let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+    let rows = sqlx::query(explain).fetch_all(on).await.unwrap();
+    rows.iter().map(|row| row.get(3)).collect()
+}
+
+async fn store() -> (SqlStore, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open_sqlite(&directory.path().join("plan.db")).await.unwrap();
+    (store, directory)
+}
+
+/// Walks a whole table, or sorts what an index could have had in order.
+fn is_slow(step: &str) -> bool {
+    let harmless = step.contains("VIRTUAL TABLE") || step == "SCAN b";
+    (step.starts_with("SCAN") && !harmless) || step.contains("USE TEMP B-TREE FOR ORDER BY")
+}
+
+#[tokio::test]
+async fn every_statement_has_its_index() {
+    let (store, _directory) = store().await;
+    let mut on = store.read().await.unwrap();
+    let apps_of_a_group = Dialect::Sqlite.existing_apps();
+    for sql in [
+        apps::BY_NAME,
+        apps::PAGE,
+        routes::FIND,
+        routes::LIST,
+        routes::LIST_OF_IMAGE,
+        routes::RESOLVE,
+        functions::NAMES,
+        functions::DELETE_UNUSED,
+        calls::GET,
+        calls::INTERRUPT,
+        logs::GET,
+        logs::REMOVE_CALLS,
+        logs::REMOVE_LOGS,
+        apps_of_a_group.as_str(),
+    ] {
+        let steps = plan(&mut on, sql).await;
+        assert!(!steps.is_empty() && !steps.iter().any(|step| is_slow(step)), "{sql}\n{steps:#?}");
+    }
+}
+
+/// Every combination of filters.
+fn filters() -> impl Iterator<Item = CallFilter> {
+    let time = Timestamp::from_millis(1_795_287_584_890);
+    let statuses = [None, Some(Status::Success), Some(Status::Error)];
+    statuses.into_iter().flat_map(move |status| {
+        (0..32u8).map(move |bits| {
+            let has = |bit: u8| bits & bit != 0;
+            CallFilter {
+                status,
+                path: has(1).then(|| "/a".to_owned()),
+                from_time: has(2).then_some(time),
+                to_time: has(4).then_some(time),
+                reason: has(8).then_some(Reason::Killed),
+                cursor: has(16).then(|| "0".to_owned()),
+                ..CallFilter::default()
+            }
+        })
+    })
+}
+
+#[tokio::test]
+async fn every_list_of_calls_has_its_index() {
+    let (store, _directory) = store().await;
+    let mut on = store.read().await.unwrap();
+    for filter in filters() {
+        let index = match (&filter.reason, filter.status, &filter.path) {
+            (Some(_), _, _) => "calls_by_reason",
+            (_, Some(Status::Error), _) => "calls_by_status",
+            (_, _, Some(_)) => "calls_by_path",
+            _ => "sqlite_autoindex_calls_1",
+        };
+        let (sql, _) = calls::list(Dialect::Sqlite, AppId::generate(), &filter, 0).unwrap();
+        let steps = plan(&mut on, &sql).await;
+        assert_eq!(steps.len(), 1, "{filter:?}\n{steps:#?}");
+        let used = format!("USING INDEX {index} ");
+        assert!(steps[0].contains(&used), "{filter:?}\n{steps:#?}");
+        // What the page continues after, and the span of time, are where the walk begins and ends.
+        let end = filter.cursor.is_some() || filter.to_time.is_some();
+        assert_eq!(steps[0].contains("id<?"), end, "{filter:?}\n{steps:#?}");
+        let start = filter.from_time.is_some();
+        assert_eq!(steps[0].contains("id>?"), start, "{filter:?}\n{steps:#?}");
+    }
+}

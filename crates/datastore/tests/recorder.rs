@@ -1,0 +1,465 @@
+//! The recorder over a store that fails on command. The clock is paused: waits take no time and happen in order.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hearth_datastore::{Counts, Error, Node, Record, Recorder, RecorderSettings};
+use hearth_models::{
+    AppId, Call, CallFilter, CallType, Error as ModelError, FnId, InstanceId, PerPage, Reason, ServerId, Status,
+};
+use proptest::prelude::*;
+use support::{Fake, page};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+/// A running recorder.
+struct Bench {
+    store: Arc<Fake>,
+    recorder: Recorder,
+    cancel: CancellationToken,
+    service: JoinSet<Counts>,
+    app_id: AppId,
+}
+
+impl Bench {
+    fn new(change: impl FnOnce(&mut RecorderSettings)) -> Self {
+        let mut settings =
+            RecorderSettings::new(Node { server_id: ServerId::generate(), instance_id: InstanceId::generate() });
+        change(&mut settings);
+        let store = Arc::new(Fake::default());
+        let (recorder, service) = Recorder::new(store.clone(), settings);
+        let cancel = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(service.run(cancel.clone()));
+        Self { store, recorder, cancel, service: tasks, app_id: AppId::generate() }
+    }
+
+    fn accepted(&self) -> Call {
+        let mut call = Call::accept(self.app_id, FnId::generate(), CallType::Sync);
+        call.path = "/a".to_owned();
+        call
+    }
+
+    fn ended(&self) -> Call {
+        let mut call = self.accepted();
+        call.start().unwrap();
+        call.succeed().unwrap();
+        call
+    }
+
+    fn record(&self) -> Record {
+        Record { call: self.ended(), log: Some(Bytes::from_static(b"log")) }
+    }
+
+    async fn stop(mut self) -> Counts {
+        self.cancel.cancel();
+        self.service.join_next().await.unwrap().unwrap()
+    }
+
+    /// Waits until nothing is pending.
+    async fn settled(&self) -> Counts {
+        let give_up = Instant::now() + Duration::from_secs(3600);
+        loop {
+            let counts = self.recorder.counts();
+            assert_balanced(counts);
+            if counts.pending == 0 {
+                return counts;
+            }
+            assert!(Instant::now() < give_up, "still pending: {counts:?}");
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+fn assert_balanced(counts: Counts) {
+    let Counts { accepted, stored, discarded, refused, pending, .. } = counts;
+    assert_eq!(accepted, stored + discarded + refused + pending, "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_can_be_read_at_every_moment() {
+    let bench = Bench::new(|_| {});
+    bench.store.with(|state| state.away = true);
+    let (app_id, recorder) = (bench.app_id, bench.recorder.clone());
+    let mut call = bench.accepted();
+    let id = call.id;
+    let missing = recorder.call(app_id, id).await.unwrap_err();
+    assert!(missing.is_unavailable());
+
+    recorder.begin(&call);
+    assert_eq!(recorder.call(app_id, id).await.unwrap().status(), Status::Queued);
+    call.start().unwrap();
+    recorder.update(&call);
+    assert_eq!(recorder.call(app_id, id).await.unwrap().status(), Status::Running);
+    assert_eq!(recorder.live(), 1);
+    let no_log = recorder.log(app_id, id).await.unwrap_err();
+    assert_eq!(no_log.to_model(), ModelError::LogNotFound);
+
+    call.succeed().unwrap();
+    let log = Some(Bytes::from_static(b"\0\xff"));
+    recorder.accept(Record { call: call.clone(), log });
+    assert_eq!(recorder.live(), 0);
+    for away in [true, false] {
+        bench.store.with(|state| state.away = away);
+        if !away {
+            assert_eq!(bench.settled().await.stored, 1);
+        }
+        assert_eq!(recorder.call(app_id, id).await.unwrap(), call);
+        assert_eq!(recorder.log(app_id, id).await.unwrap(), &b"\0\xff"[..]);
+    }
+    // A change that comes late does not bring an ended call back.
+    assert!(recorder.call(AppId::generate(), id).await.is_err());
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_writer_writes_at_once_and_a_busy_one_collects() {
+    let bench = Bench::new(|settings| settings.linger = Duration::from_millis(5));
+    let began = Instant::now();
+    bench.recorder.finish(bench.record()).await;
+    bench.settled().await;
+    assert!(began.elapsed() < Duration::from_millis(3), "{:?}", began.elapsed());
+
+    bench.store.with(|state| state.delay = Duration::from_millis(100));
+    sleep(Duration::from_millis(50)).await;
+    bench.recorder.finish(bench.record()).await;
+    sleep(Duration::from_millis(50)).await;
+    for _ in 0..500 {
+        bench.recorder.finish(bench.record()).await;
+    }
+    let counts = bench.settled().await;
+    assert_eq!(bench.store.with(|state| state.groups.clone()), [1, 1, 500]);
+    assert_eq!((counts.groups, counts.stored), (3, 502));
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_has_a_bound_of_records_and_of_bytes() {
+    let bench = Bench::new(|settings| {
+        settings.group_records = 10;
+        settings.group_bytes = 9_000;
+    });
+    bench.store.with(|state| state.away = true);
+    for bytes in [10, 10, 20_000, 10, 3_000, 3_000, 3_000] {
+        let log = Some(Bytes::from(vec![0; bytes]));
+        bench.recorder.accept(Record { call: bench.ended(), log });
+    }
+    for _ in 0..12 {
+        bench.recorder.accept(Record { call: bench.ended(), log: None });
+    }
+    bench.store.with(|state| state.away = false);
+    bench.settled().await;
+    assert_eq!(bench.store.with(|state| state.groups.clone()), [2, 1, 3, 10, 3]);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_lost_while_the_store_is_away() {
+    let bench = Bench::new(|_| {});
+    bench.store.with(|state| state.away = true);
+    let calls: Vec<Call> = (0..300).map(|_| bench.ended()).collect();
+    for call in &calls {
+        bench.recorder.finish(Record { call: call.clone(), log: None }).await;
+    }
+    sleep(Duration::from_secs(20)).await;
+    let counts = bench.recorder.counts();
+    assert_balanced(counts);
+    assert_eq!((counts.pending, counts.stored), (300, 0));
+    assert!((8..40).contains(&counts.retries), "{counts:?}");
+
+    bench.store.with(|state| state.away = false);
+    let back = Instant::now();
+    assert_eq!(bench.settled().await.stored, 300);
+    assert!(back.elapsed() <= Duration::from_secs(3), "{:?}", back.elapsed());
+    bench.store.with(|state| {
+        for call in &calls {
+            assert_eq!(state.calls[&call.id], *call);
+        }
+    });
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_whose_answer_is_lost_is_repeated_and_counted_once() {
+    let bench = Bench::new(|_| {});
+    bench.store.with(|state| state.lost_answers = 3);
+    for _ in 0..10 {
+        bench.recorder.accept(bench.record());
+    }
+    let counts = bench.settled().await;
+    assert_eq!((counts.accepted, counts.stored, counts.retries), (10, 10, 3));
+    assert_eq!(bench.store.with(|state| state.calls.len()), 10);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_is_asked_again() {
+    let bench = Bench::new(|settings| settings.attempt = Duration::from_secs(1));
+    bench.store.with(|state| state.delay = Duration::from_secs(3600));
+    bench.recorder.accept(bench.record());
+    sleep(Duration::from_millis(500)).await;
+    bench.store.with(|state| state.delay = Duration::ZERO);
+    let counts = bench.settled().await;
+    assert_eq!((counts.stored, counts.retries), (1, 1));
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_are_held_back_when_too_much_waits() {
+    let bench = Bench::new(|settings| {
+        settings.max_records = 10;
+        settings.patience = Duration::from_secs(5);
+    });
+    bench.store.with(|state| state.away = true);
+    let began = Instant::now();
+    for _ in 0..9 {
+        assert!(bench.recorder.has_room());
+        bench.recorder.finish(bench.record()).await;
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    bench.recorder.finish(bench.record()).await;
+    assert!(!bench.recorder.has_room());
+    assert_eq!(began.elapsed(), Duration::from_secs(5), "patience has an end");
+
+    // Whoever gives up waiting has handed over all the same.
+    let dropped = tokio::time::timeout(Duration::from_millis(10), bench.recorder.finish(bench.record()));
+    assert!(dropped.await.is_err());
+    assert_eq!(bench.recorder.counts().pending, 11);
+
+    let held = bench.recorder.finish(bench.record());
+    let back = async {
+        sleep(Duration::from_millis(100)).await;
+        bench.store.with(|state| state.away = false);
+    };
+    let waited = Instant::now();
+    tokio::join!(held, back);
+    assert!(waited.elapsed() < Duration::from_secs(4), "released when there is room");
+    assert_eq!(bench.settled().await.stored, 12);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_are_held_back_by_bytes_too() {
+    let bench = Bench::new(|settings| settings.max_bytes = 1 << 20);
+    bench.store.with(|state| state.away = true);
+    bench.recorder.accept(bench.record());
+    assert!(bench.recorder.has_room());
+    let log = Some(Bytes::from(vec![0; 1 << 20]));
+    bench.recorder.accept(Record { call: bench.ended(), log });
+    assert!(!bench.recorder.has_room());
+    bench.store.with(|state| state.away = false);
+    bench.settled().await;
+    assert!(bench.recorder.has_room());
+    assert_eq!(bench.recorder.counts().pending_bytes, 0);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_rows_are_isolated_and_the_rest_is_stored() {
+    let bench = Bench::new(|_| {});
+    bench.store.with(|state| state.away = true);
+    let calls: Vec<Call> = (0..64).map(|_| bench.ended()).collect();
+    let bad = [calls[0].id, calls[17].id, calls[63].id];
+    for call in &calls {
+        bench.recorder.accept(Record { call: call.clone(), log: None });
+    }
+    bench.store.with(|state| {
+        state.refused.extend(bad);
+        state.away = false;
+    });
+    let counts = bench.settled().await;
+    assert_eq!((counts.stored, counts.refused), (61, 3));
+    assert!(bench.store.with(|state| state.groups.len()) < 40);
+    for call in &calls {
+        let found = bench.recorder.call(bench.app_id, call.id).await;
+        assert_eq!(found.is_ok(), !bad.contains(&call.id));
+    }
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_records_of_a_deleted_app_are_discarded_and_counted() {
+    let bench = Bench::new(|_| {});
+    let gone = AppId::generate();
+    bench.store.with(|state| state.gone.insert(gone));
+    let mut late = bench.record();
+    late.call.app_id = gone;
+    bench.recorder.accept(late);
+    bench.recorder.accept(bench.record());
+    let counts = bench.settled().await;
+    assert_eq!((counts.accepted, counts.stored, counts.discarded), (2, 1, 1));
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_writes_the_rest() {
+    let bench = Bench::new(|settings| settings.group_records = 7);
+    bench.store.with(|state| state.delay = Duration::from_millis(50));
+    for _ in 0..100 {
+        bench.recorder.accept(bench.record());
+    }
+    let counts = bench.stop().await;
+    assert_balanced(counts);
+    assert_eq!((counts.stored, counts.pending), (100, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_has_a_deadline_and_says_what_is_left() {
+    let bench = Bench::new(|settings| settings.drain = Duration::from_secs(3));
+    bench.store.with(|state| state.away = true);
+    for _ in 0..5 {
+        bench.recorder.accept(bench.record());
+    }
+    let began = Instant::now();
+    let counts = bench.stop().await;
+    assert_eq!(began.elapsed(), Duration::from_secs(3));
+    assert_balanced(counts);
+    assert_eq!((counts.stored, counts.pending), (0, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn long_calls_are_written_once_per_state_and_short_ones_only_at_their_end() {
+    let bench = Bench::new(|_| {});
+    let (mut long, mut short) = (bench.accepted(), bench.accepted());
+    for call in [&mut long, &mut short] {
+        bench.recorder.begin(call);
+    }
+    sleep(Duration::from_millis(900)).await;
+    short.start().unwrap();
+    short.succeed().unwrap();
+    bench.recorder.accept(Record { call: short.clone(), log: None });
+    long.start().unwrap();
+    bench.recorder.update(&long);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(bench.store.with(|state| state.calls[&long.id].status()), Status::Running);
+    assert_eq!(bench.store.with(|state| state.groups.clone()), [1, 1]);
+    assert_eq!(bench.recorder.counts().snapshots, 1);
+
+    long.fail(Reason::Timeout, "Timed out").unwrap();
+    bench.recorder.accept(Record { call: long.clone(), log: None });
+    bench.settled().await;
+    assert_eq!(bench.store.with(|state| state.calls[&long.id].clone()), long);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_snapshot_does_not_keep_the_others_from_the_store() {
+    let bench = Bench::new(|_| {});
+    let calls: Vec<Call> = (0..3).map(|_| bench.accepted()).collect();
+    bench.store.with(|state| state.refused.insert(calls[1].id));
+    for call in &calls {
+        bench.recorder.begin(call);
+    }
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(bench.store.with(|state| state.calls.len()), 2);
+    assert_eq!(bench.store.with(|state| state.groups.len()), 4, "and is tried once");
+    bench.stop().await;
+}
+
+/// Where a call stands when it is listed.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Stored,
+    StoredRunning,
+    Live,
+    LongLive,
+    Pending,
+    LongPending,
+}
+
+fn any_place() -> impl Strategy<Value = Place> {
+    use Place::*;
+    prop::sample::select(vec![Stored, StoredRunning, Live, LongLive, Pending, LongPending])
+}
+
+async fn listed_as_if_all_were_stored(places: &[Place], n: usize, status: Option<Status>) {
+    let bench = Bench::new(|_| {});
+    bench.store.with(|state| state.away = true);
+    let mut truth = Vec::new();
+    for place in places {
+        let mut call = bench.accepted();
+        call.start().unwrap();
+        let long = matches!(place, Place::LongLive | Place::LongPending | Place::StoredRunning);
+        if long {
+            bench.store.with(|state| state.calls.insert(call.id, call.clone()));
+        }
+        if matches!(place, Place::Live | Place::LongLive) {
+            bench.recorder.begin(&call);
+        }
+        if matches!(place, Place::Stored | Place::Pending | Place::LongPending) {
+            call.succeed().unwrap();
+        }
+        if matches!(place, Place::Stored) {
+            bench.store.with(|state| state.calls.insert(call.id, call.clone()));
+        }
+        if matches!(place, Place::Pending | Place::LongPending) {
+            bench.recorder.accept(Record { call: call.clone(), log: None });
+        }
+        truth.push(call);
+    }
+    let per_page = PerPage::from_query(Some(&n.to_string()));
+    let mut filter = CallFilter { per_page, status, ..CallFilter::default() };
+    loop {
+        // The writer tries only while this test waits, and the store answers only this list.
+        bench.store.with(|state| state.away = false);
+        let listed = bench.recorder.calls(bench.app_id, &filter).await.unwrap();
+        bench.store.with(|state| state.away = true);
+        assert_eq!(listed, page(truth.iter(), bench.app_id, &filter), "{places:?} {filter:?}");
+        filter.cursor = listed.last().map(|call| call.id.to_string());
+        if listed.len() < n {
+            break;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn a_list_shows_what_is_in_memory_and_what_is_stored_as_one(
+        places in prop::collection::vec(any_place(), 0..40),
+        n in 1usize..8,
+        status in prop::option::of(prop::sample::select(vec![Status::Running, Status::Success])),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(listed_as_if_all_were_stored(&places, n, status));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_callers_and_a_store_that_comes_and_goes() {
+    let bench = Bench::new(|settings| {
+        settings.max_records = 200;
+        settings.longest_backoff = Duration::from_millis(60);
+    });
+    let mut callers = JoinSet::new();
+    for _ in 0..8 {
+        let recorder = bench.recorder.clone();
+        let calls: Vec<Call> = (0..250).map(|_| bench.ended()).collect();
+        callers.spawn(async move {
+            for call in calls {
+                recorder.begin(&call);
+                let (app_id, id) = (call.app_id, call.id);
+                recorder.finish(Record { call, log: None }).await;
+                match recorder.call(app_id, id).await {
+                    Ok(call) => assert_eq!(call.status(), Status::Success),
+                    Err(Error::Unavailable(_)) => {}
+                    Err(other) => panic!("a call was nowhere: {other:?}"),
+                }
+            }
+        });
+    }
+    while !callers.is_empty() {
+        bench.store.with(|state| state.away = !state.away);
+        let _ended = tokio::time::timeout(Duration::from_millis(5), callers.join_next()).await;
+        assert_balanced(bench.recorder.counts());
+    }
+    bench.store.with(|state| state.away = false);
+    let counts = bench.settled().await;
+    assert_eq!((counts.accepted, counts.stored), (2000, 2000));
+    assert_eq!(bench.stop().await.pending, 0);
+}
