@@ -1,7 +1,7 @@
 //! The engine's API: every request has a deadline, is observed, and fails in words of this crate.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bollard::errors::Error as ApiError;
@@ -25,6 +25,9 @@ pub(super) struct Engine {
     docker: Docker,
     address: Address,
     observer: Arc<dyn Observer>,
+    /// When the engine last answered anything. One ping that takes long under load says nothing as long as others
+    /// are served.
+    heard: Mutex<Instant>,
 }
 
 /// Why a request came to nothing.
@@ -64,7 +67,7 @@ impl Engine {
             Err(late) => return Err(Error::engine_away(late)),
         };
         tracing::info!(%address, api_version = %docker.client_version(), "connected to the container engine");
-        Ok(Self { docker, address, observer })
+        Ok(Self { docker, address, observer, heard: Mutex::new(Instant::now()) })
     }
 
     pub(super) const fn api(&self) -> &Docker {
@@ -100,6 +103,9 @@ impl Engine {
     ) -> Result<T, Fault> {
         let begin = Instant::now();
         let answer = request.await;
+        if matches!(answer, Ok(_) | Err(Fault::Refused { .. })) {
+            *self.heard() = Instant::now();
+        }
         let outcome = match &answer {
             Ok(_) => Outcome::Done,
             Err(Fault::Refused { .. }) => Outcome::Refused,
@@ -114,9 +120,17 @@ impl Engine {
         answer.await.map_err(|fault| fault.into_error(Operation::Ping))
     }
 
+    fn heard(&self) -> MutexGuard<'_, Instant> {
+        // A time is whole whatever happened to who set it.
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn ping_within(&self, limit: Duration) -> Result<(), Fault> {
         match timeout(limit, self.docker.ping()).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(_)) => {
+                *self.heard() = Instant::now();
+                Ok(())
+            }
             Ok(Err(error)) => Err(error.into()),
             Err(late) => Err(Fault::Away(Some(Arc::new(late)))),
         }
@@ -131,7 +145,9 @@ impl Engine {
                 return Fault::Late(limit);
             }
             sleep(left.min(PATIENCE)).await;
-            if let Err(fault @ Fault::Away(_)) = self.ping_within(PATIENCE).await {
+            if let Err(fault @ Fault::Away(_)) = self.ping_within(PATIENCE).await
+                && self.heard().elapsed() >= 2 * PATIENCE
+            {
                 return fault;
             }
         }

@@ -33,16 +33,18 @@ pub(super) async fn until_healthy(engine: &Engine, id: &str) -> Result<(), Error
 
 fn is_healthy(state: Option<&ContainerState>) -> Result<bool, Error> {
     let health = state.and_then(|state| state.health.as_ref()?.status);
-    match (health, state) {
-        (Some(HealthStatusEnum::HEALTHY), _) => Ok(true),
-        (Some(HealthStatusEnum::UNHEALTHY), _) => Err(Error::Unhealthy),
-        (_, Some(ContainerState { running: Some(false), exit_code, .. })) => Err(Error::Start {
-            message: format!("it exited with code {} before it was healthy", exit_code.unwrap_or_default()),
-        }),
-        (None | Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY), _) => {
+    // A container that ended has failed its check too, but that it ended says more.
+    if let Some(ContainerState { running: Some(false), exit_code, .. }) = state {
+        let code = exit_code.unwrap_or_default();
+        return Err(Error::Start { message: format!("it exited with code {code} before it was healthy") });
+    }
+    match health {
+        Some(HealthStatusEnum::HEALTHY) => Ok(true),
+        Some(HealthStatusEnum::STARTING) => Ok(false),
+        Some(HealthStatusEnum::UNHEALTHY) => Err(Error::Unhealthy),
+        None | Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) => {
             Err(Error::Start { message: "the engine does not check its health".to_owned() })
         }
-        (Some(HealthStatusEnum::STARTING), _) => Ok(false),
     }
 }
 
@@ -68,7 +70,7 @@ mod tests {
         assert_eq!(verdict(true, Some(HealthStatusEnum::STARTING)), Ok(false));
         let unhealthy = Err("container is unhealthy".to_owned());
         assert_eq!(verdict(true, Some(HealthStatusEnum::UNHEALTHY)), unhealthy);
-        for gone in [None, Some(HealthStatusEnum::STARTING)] {
+        for gone in [None, Some(HealthStatusEnum::STARTING), Some(HealthStatusEnum::UNHEALTHY)] {
             let why = verdict(false, gone).unwrap_err();
             assert!(why.ends_with("it exited with code 3 before it was healthy"), "{why}");
         }

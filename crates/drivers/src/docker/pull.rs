@@ -9,7 +9,7 @@ use std::time::Duration;
 use bollard::query_parameters::{CreateImageOptions, CreateImageOptionsBuilder};
 use futures_util::TryStreamExt;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::backoff::Backoff;
 use super::credentials::Credentials;
@@ -52,8 +52,10 @@ impl Puller {
 
     /// Pulls `reference`, which was asked for as `asked`.
     pub(super) async fn pull(&self, asked: &str, reference: &Reference) -> Result<(), Error> {
-        // The semaphore is never closed; without a permit the pull is only less polite.
-        let _slot = self.slots.acquire().await.ok();
+        let Ok(_slot) = timeout(self.limit, self.slots.acquire()).await else {
+            let message = format!("no pull could begin within {:?}: too many are under way", self.limit);
+            return Err(Error::ImageUnreachable { image: asked.to_owned(), message });
+        };
         let begin = Instant::now();
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(1));
         let mut tries = 0;
@@ -110,6 +112,8 @@ fn refusal(message: &str) -> Option<u16> {
     let codes = [
         ("toomanyrequests:", 429),
         ("unauthorized:", 401),
+        // The engine's own words when it was asked for a password and has none.
+        ("no basic auth credentials", 401),
         ("denied:", 403),
         ("manifest unknown", 404),
         ("name unknown", 404),

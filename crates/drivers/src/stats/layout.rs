@@ -6,14 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// Where drivers of the engine put a container's group below the root, most common first.
-const PLACES: [(&str, &str); 4] = [
+const PLACES: [(&str, &str); 2] = [
     // cgroupfs
     ("docker/", ""),
     // systemd
     ("system.slice/docker-", ".scope"),
-    // Rootless, and Podman's Docker interface.
-    ("user.slice/docker-", ".scope"),
-    ("machine.slice/libpod-", ".scope"),
 ];
 
 /// The version of the control groups that count memory, which is the one the engine uses.

@@ -73,9 +73,9 @@ impl Drop for Engine {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let label = format!("label=hearth.server={}", self.server);
-            let left = docker(&["ps", "-aq", "--filter", &label]);
-            for id in left.lines() {
-                docker(&["rm", "-f", id]);
+            let left = try_docker(&["ps", "-aq", "--filter", &label]);
+            for id in String::from_utf8_lossy(&left.stdout).lines() {
+                try_docker(&["rm", "-f", id]);
             }
         }
     }
@@ -135,4 +135,12 @@ pub(crate) async fn stdout(running: &mut Running, length: usize) -> Vec<u8> {
         }
     }
     stdout
+}
+
+/// The engine's own statistics of a container, as they come over the wire.
+pub(crate) fn docker_stats(id: &str) -> serde_json::Value {
+    let url = format!("http://docker/containers/{id}/stats?stream=false");
+    let output = Command::new("curl").args(["-sf", "--unix-socket", "/var/run/docker.sock", &url]).output().unwrap();
+    assert!(output.status.success());
+    serde_json::from_slice(&output.stdout).unwrap()
 }
