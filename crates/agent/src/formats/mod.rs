@@ -7,12 +7,12 @@
 //! | `json`    | [`json::request`], body included                         | one JSON object: [`json::Answer`]        |
 //!
 //! Nothing here does I/O. A [`Decoder`] is given what the container wrote, piece by piece as it came, and hands out
-//! [`Event`]s. However the output is cut into pieces the events say the same, each byte is looked at a fixed number
-//! of times, body bytes of `http` and `default` are passed on without a copy, and what is held back is bounded by
-//! [`MAX_HEAD`] (`http`) or by the limit of the answer (`json`).
+//! [`Event`]s. They say the same however the output is cut, but for how much of a body is out before it is found too
+//! long. Each byte is looked at a fixed number of times, body bytes of `http` and `default` are passed on without a
+//! copy, and what is held back is bounded by [`MAX_HEAD`] (`http`) or by the limit of the answer (`json`).
 //!
 //! Output that breaks its format is refused as soon as it shows, not at the deadline: a function that prints
-//! `hello` where a status line should stand fails at the `e`.
+//! `hello` where a status line should stand fails at the `h`.
 
 mod error;
 mod fields;
