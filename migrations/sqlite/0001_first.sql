@@ -86,7 +86,7 @@ CREATE TABLE call_drift (
     id          SMALLINT NOT NULL PRIMARY KEY,
     greatest_ms BIGINT   NOT NULL
 );
-INSERT INTO call_drift (id, greatest_ms) VALUES (1, 1000);
+INSERT INTO call_drift (id, greatest_ms) VALUES (1, 20);
 
 CREATE TABLE logs (
     app_id  TEXT NOT NULL,

@@ -193,6 +193,7 @@ impl Wire {
         self.probe.begin();
         let result = self.converse(&mut work).await;
         let last = self.probe.end();
+        work.live.answered();
         answered();
         let taken = match &result {
             Ok(_) => timeout_at(work.deadline, work.responder.succeed()).await,

@@ -23,10 +23,11 @@ struct Times {
 impl CpuMeter {
     pub(crate) fn has_room(&mut self, now: Instant) -> bool {
         let due = self.before.is_none_or(|(at, _)| now.saturating_duration_since(at) >= WINDOW);
-        if due && let Some(times) = std::fs::read_to_string("/proc/stat").ok().as_deref().and_then(parse) {
-            if let Some((_, before)) = self.before.replace((now, times)) {
-                self.room = Some(idle_share(before, times) >= ROOM);
-            }
+        let read = || std::fs::read_to_string("/proc/stat").ok().as_deref().and_then(parse);
+        if let Some(times) = due.then(read).flatten()
+            && let Some((_, before)) = self.before.replace((now, times))
+        {
+            self.room = Some(idle_share(before, times) >= ROOM);
         }
         self.room.unwrap_or(true)
     }

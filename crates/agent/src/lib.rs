@@ -9,6 +9,7 @@
 mod agent;
 mod answer;
 mod body;
+mod capacity;
 mod cold;
 mod container;
 mod cpu;
@@ -30,6 +31,7 @@ mod slots;
 
 pub use agent::{Agent, Occupancy, empty_body, full_body};
 pub use body::{Aborted, AnswerBody};
+pub use capacity::memory_capacity;
 pub use invocation::{Answer, BodyError, Failure, Invocation, Request, RequestBody};
 pub use metrics::{CallCounts, Metrics};
 pub use settings::Settings;

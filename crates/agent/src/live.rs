@@ -79,6 +79,11 @@ impl LiveCall {
         self.samples.push(stat);
     }
 
+    /// Its caller is about to have the answer; its end follows when its log is complete.
+    pub(crate) fn answered(&self) {
+        self.recorder.answered(self.call.id);
+    }
+
     /// It ended: with the function's answer, or with an error that its record keeps as reason and sentence.
     pub(crate) fn end(mut self, result: Result<(), &Error>) {
         self.finish(result);

@@ -104,6 +104,12 @@ impl Recorder {
         self.shared.table.put_live(Arc::new(call.clone()));
     }
 
+    /// The caller of a call is about to have its answer, and the end of its record will follow at once. Who reads the
+    /// call from now on waits for that, for a short time.
+    pub fn answered(&self, id: CallId) {
+        self.shared.table.mark_answered(id);
+    }
+
     /// A call ended. The record is taken over before this returns and can be read at once; it cannot be lost by the
     /// caller any more. For callers that cannot wait; [`finish`](Self::finish) lets them feel a slow store.
     pub fn accept(&self, record: Record) {
@@ -135,6 +141,7 @@ impl Recorder {
     /// # Errors
     /// As [`CallStore::call`].
     pub async fn call(&self, app_id: AppId, id: CallId) -> Result<Call> {
+        self.settled(id).await;
         match self.shared.table.get(app_id, id) {
             Some(entry) => Ok(entry.call().clone()),
             None => self.shared.store.call(app_id, id).await,
@@ -146,6 +153,7 @@ impl Recorder {
     /// # Errors
     /// As [`LogStore::log`](crate::LogStore::log).
     pub async fn log(&self, app_id: AppId, id: CallId) -> Result<Bytes> {
+        self.settled(id).await;
         match self.shared.table.get(app_id, id) {
             Some(Entry::Live { .. }) => Err(ModelError::LogNotFound.into()),
             Some(Entry::Ended(record)) if record.log.is_some() => Ok(record.log.clone().unwrap_or_default()),
@@ -158,9 +166,20 @@ impl Recorder {
     /// # Errors
     /// As [`CallStore::calls`].
     pub async fn calls(&self, app_id: AppId, filter: &CallFilter) -> Result<Vec<Call>> {
+        for id in self.shared.table.settling(app_id) {
+            self.settled(id).await;
+        }
         // The table first: a call that leaves it while the store is asked is then seen in both, never in neither.
         let here = self.shared.table.of_app(app_id);
         list::merged(&*self.shared.store, app_id, filter, here).await
+    }
+
+    async fn settled(&self, id: CallId) {
+        /// The end of a record follows the answer by milliseconds; what takes longer is shown as it is.
+        const PATIENCE: Duration = Duration::from_secs(2);
+        if timeout(PATIENCE, self.shared.table.settled(id)).await.is_err() {
+            tracing::warn!(call.id = %id, "an answered call has not ended");
+        }
     }
 
     /// What became of the calls so far.

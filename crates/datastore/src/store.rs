@@ -58,13 +58,13 @@ pub struct LogEntry {
 #[derive(Clone, Debug)]
 pub struct Resolved {
     /// The app.
-    pub app: App,
+    pub app: Arc<App>,
     /// The function.
-    pub function: Function,
+    pub function: Arc<Function>,
     /// The trigger that was asked for.
-    pub trigger: Trigger,
+    pub trigger: Arc<Trigger>,
     /// The source of the function's oldest trigger, which is `FN_PATH` in its environment.
-    pub fn_path: String,
+    pub fn_path: Arc<str>,
 }
 
 /// A route as it is after a change.

@@ -65,10 +65,7 @@ impl AppPatch {
     /// # Errors
     /// A name that is missing, too long or has other characters than the contract allows.
     pub fn create(self) -> Result<App, Error> {
-        App::new(
-            self.name.unwrap_or_default(),
-            self.config.unwrap_or_default().into_new(),
-        )
+        App::new(self.name.unwrap_or_default(), self.config.unwrap_or_default().into_new())
     }
 
     /// Checks what can be checked of an update before the app is known.
@@ -76,11 +73,7 @@ impl AppPatch {
     /// # Errors
     /// [`Error::NameImmutable`] when the request names the app, even with its own name.
     pub fn validate_update(&self) -> Result<(), Error> {
-        if self.name.as_deref().is_none_or(str::is_empty) {
-            Ok(())
-        } else {
-            Err(Error::NameImmutable)
-        }
+        if self.name.as_deref().is_none_or(str::is_empty) { Ok(()) } else { Err(Error::NameImmutable) }
     }
 
     /// Changes `app` as the request says.
@@ -104,10 +97,7 @@ pub fn validate_app_name(name: &str) -> Result<(), Error> {
         Err(Error::MissingAppName)
     } else if name.len() > MAX_NAME {
         Err(Error::AppNameTooLong)
-    } else if !name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-    {
+    } else if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
         Err(Error::InvalidAppName)
     } else {
         Ok(())
@@ -124,33 +114,17 @@ mod tests {
             assert_eq!(validate_app_name(name), Ok(()), "{name}");
         }
         assert_eq!(validate_app_name(""), Err(Error::MissingAppName));
-        assert_eq!(
-            validate_app_name(&"/".repeat(31)),
-            Err(Error::AppNameTooLong)
-        );
-        assert_eq!(
-            validate_app_name(&"é".repeat(16)),
-            Err(Error::AppNameTooLong)
-        );
+        assert_eq!(validate_app_name(&"/".repeat(31)), Err(Error::AppNameTooLong));
+        assert_eq!(validate_app_name(&"é".repeat(16)), Err(Error::AppNameTooLong));
         for name in ["a b", "a.b", "a/b", "[", "~", "é", "a\0"] {
-            assert_eq!(
-                validate_app_name(name),
-                Err(Error::InvalidAppName),
-                "{name}"
-            );
+            assert_eq!(validate_app_name(name), Err(Error::InvalidAppName), "{name}");
         }
     }
 
     #[test]
     fn an_update_may_not_name_the_app() {
         let patch = |json: &str| serde_json::from_str::<AppPatch>(json).unwrap();
-        assert_eq!(
-            patch(r#"{"name":"x"}"#).validate_update(),
-            Err(Error::NameImmutable)
-        );
-        assert_eq!(
-            patch(r#"{"name":"","config":null}"#).validate_update(),
-            Ok(())
-        );
+        assert_eq!(patch(r#"{"name":"x"}"#).validate_update(), Err(Error::NameImmutable));
+        assert_eq!(patch(r#"{"name":"","config":null}"#).validate_update(), Ok(()));
     }
 }

@@ -65,10 +65,7 @@ impl Status {
     /// Whether the call has ended.
     #[must_use]
     pub const fn is_final(self) -> bool {
-        matches!(
-            self,
-            Self::Success | Self::Error | Self::Timeout | Self::Cancelled
-        )
+        matches!(self, Self::Success | Self::Error | Self::Timeout | Self::Cancelled)
     }
 
     const fn can_become(self, to: Self, call_type: CallType) -> bool {
@@ -149,21 +146,8 @@ impl Call {
     /// This call with the state a store kept.
     #[must_use]
     pub fn restore(self, state: StoredState) -> Self {
-        let StoredState {
-            status,
-            reason,
-            error,
-            started_at,
-            completed_at,
-        } = state;
-        Self {
-            status,
-            reason,
-            error,
-            started_at,
-            completed_at,
-            ..self
-        }
+        let StoredState { status, reason, error, started_at, completed_at } = state;
+        Self { status, reason, error, started_at, completed_at, ..self }
     }
 
     /// Where it stands.
@@ -221,11 +205,7 @@ impl Call {
     ///
     /// # Errors
     /// When it has ended already.
-    pub fn fail(
-        &mut self,
-        reason: Reason,
-        error: impl Into<String>,
-    ) -> Result<(), InvalidTransition> {
+    pub fn fail(&mut self, reason: Reason, error: impl Into<String>) -> Result<(), InvalidTransition> {
         self.become_(match reason {
             Reason::Timeout => Status::Timeout,
             Reason::ClientRequest | Reason::ApiRequest => Status::Cancelled,
@@ -242,10 +222,7 @@ impl Call {
             self.status = to;
             Ok(())
         } else {
-            Err(InvalidTransition {
-                from: self.status,
-                to,
-            })
+            Err(InvalidTransition { from: self.status, to })
         }
     }
 }
@@ -281,25 +258,12 @@ mod tests {
     fn the_transitions_are_those_of_the_architecture() {
         use Status::*;
         let allowed = |from: Status, call_type| -> Vec<Status> {
-            Status::ALL
-                .iter()
-                .copied()
-                .filter(|to| from.can_become(*to, call_type))
-                .collect()
+            Status::ALL.iter().copied().filter(|to| from.can_become(*to, call_type)).collect()
         };
-        assert_eq!(
-            allowed(Delayed, CallType::Async),
-            [Queued, Error, Cancelled]
-        );
+        assert_eq!(allowed(Delayed, CallType::Async), [Queued, Error, Cancelled]);
         assert_eq!(allowed(Queued, CallType::Sync), [Running, Error, Cancelled]);
-        assert_eq!(
-            allowed(Running, CallType::Sync),
-            [Success, Error, Timeout, Cancelled]
-        );
-        assert_eq!(
-            allowed(Running, CallType::Async),
-            [Delayed, Queued, Success, Error, Timeout, Cancelled]
-        );
+        assert_eq!(allowed(Running, CallType::Sync), [Success, Error, Timeout, Cancelled]);
+        assert_eq!(allowed(Running, CallType::Async), [Delayed, Queued, Success, Error, Timeout, Cancelled]);
         for status in Status::ALL.iter().filter(|status| status.is_final()) {
             assert_eq!(allowed(*status, CallType::Async), [], "{status}");
         }
@@ -312,13 +276,7 @@ mod tests {
         call.fail(Reason::Timeout, "Timed out").unwrap();
         let ended = call.clone();
         assert_eq!(ended.status(), Status::Timeout);
-        assert_eq!(
-            call.succeed(),
-            Err(InvalidTransition {
-                from: Status::Timeout,
-                to: Status::Success
-            })
-        );
+        assert_eq!(call.succeed(), Err(InvalidTransition { from: Status::Timeout, to: Status::Success }));
         assert!(call.fail(Reason::Platform, "late").is_err());
         assert!(call.start().is_err());
         assert_eq!(call, ended);
@@ -335,10 +293,7 @@ mod tests {
                 Reason::ClientRequest | Reason::ApiRequest => Status::Cancelled,
                 _ => Status::Error,
             };
-            assert_eq!(
-                (call.status(), call.reason(), call.error()),
-                (status, Some(*reason), Some("why"))
-            );
+            assert_eq!((call.status(), call.reason(), call.error()), (status, Some(*reason), Some("why")));
         }
     }
 }

@@ -36,12 +36,7 @@ impl ConfigPatch {
     /// The configuration of a new object: empty values are kept as given, null is an empty value.
     #[must_use]
     pub fn into_new(self) -> Config {
-        Config(
-            self.0
-                .into_iter()
-                .map(|(key, value)| (key, value.unwrap_or_default()))
-                .collect(),
-        )
+        Config(self.0.into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect())
     }
 }
 
@@ -57,10 +52,7 @@ mod tests {
     fn a_merge_overwrites_adds_and_deletes() {
         let mut config = patch(r#"{"a":"1","b":"2","c":"3","d":""}"#).into_new();
         config.merge(patch(r#"{"a":"9","b":"","c":null,"e":"5","x":""}"#));
-        assert_eq!(
-            serde_json::to_string(&config).unwrap(),
-            r#"{"a":"9","d":"","e":"5"}"#
-        );
+        assert_eq!(serde_json::to_string(&config).unwrap(), r#"{"a":"9","d":"","e":"5"}"#);
     }
 
     #[test]

@@ -44,9 +44,7 @@ pub enum Error {
     InvalidRouteType,
     #[error("Invalid route Format")]
     InvalidRouteFormat,
-    #[error(
-        "timeout value is too large or small. 0 < timeout < max. async max: 3600 sync max: 120"
-    )]
+    #[error("timeout value is too large or small. 0 < timeout < max. async max: 3600 sync max: 120")]
     InvalidTimeout,
     #[error("idle_timeout value is too large or small. 0 < timeout < 3600")]
     InvalidIdleTimeout,
@@ -96,9 +94,7 @@ pub enum Error {
     TimedOut,
     #[error("container exit code {0}")]
     ExitCode(i64),
-    #[error(
-        "container out of memory, you may want to raise route.memory for this route (default: 128MB)"
-    )]
+    #[error("container out of memory, you may want to raise route.memory for this route (default: 128MB)")]
     OutOfMemory,
     #[error("container killed")]
     Killed,
@@ -116,11 +112,7 @@ pub enum Error {
     ResponseTooLarge { max: u64 },
     /// An image could not be had. The status is the engine's for 4xx and 502 otherwise.
     #[error("Failed to pull image '{image}': {detail}")]
-    PullFailed {
-        status: u16,
-        image: String,
-        detail: String,
-    },
+    PullFailed { status: u16, image: String, detail: String },
     /// The engine refused to make or start a container of the function.
     #[error("container could not be started: {0}")]
     StartFailed(String),
@@ -167,11 +159,9 @@ impl Error {
             | Self::UnknownStatus
             | Self::UnknownReason
             | Self::InvalidPayload => 400,
-            Self::AppNotFound
-            | Self::RouteNotFound
-            | Self::CallNotFound
-            | Self::LogNotFound
-            | Self::PathNotFound => 404,
+            Self::AppNotFound | Self::RouteNotFound | Self::CallNotFound | Self::LogNotFound | Self::PathNotFound => {
+                404
+            }
             Self::BodyTimeout => 408,
             Self::AppExists | Self::NameImmutable | Self::RouteExists | Self::PathImmutable => 409,
             Self::ContentLengthTooLarge { .. } | Self::BodyTooLarge { .. } => 413,

@@ -52,11 +52,7 @@ pub struct FunctionLimits {
 
 impl Default for FunctionLimits {
     fn default() -> Self {
-        Self {
-            memory_mb: 128,
-            timeout_secs: 30,
-            idle_timeout_secs: 30,
-        }
+        Self { memory_mb: 128, timeout_secs: 30, idle_timeout_secs: 30 }
     }
 }
 
@@ -87,10 +83,7 @@ impl FunctionLimits {
             CallType::Sync => 120,
             CallType::Async => 3600,
         };
-        u32::try_from(seconds)
-            .ok()
-            .filter(|s| (1..=max).contains(s))
-            .ok_or(Error::InvalidTimeout)
+        u32::try_from(seconds).ok().filter(|s| (1..=max).contains(s)).ok_or(Error::InvalidTimeout)
     }
 
     pub(crate) fn route_idle_timeout(seconds: i32) -> Result<u32, Error> {
@@ -101,10 +94,6 @@ impl FunctionLimits {
     }
 
     pub(crate) fn route_memory(mb: u64) -> Result<u64, Error> {
-        if (1..=Self::MAX_MEMORY_MB).contains(&mb) {
-            Ok(mb)
-        } else {
-            Err(Error::InvalidMemory)
-        }
+        if (1..=Self::MAX_MEMORY_MB).contains(&mb) { Ok(mb) } else { Err(Error::InvalidMemory) }
     }
 }

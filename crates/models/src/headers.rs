@@ -38,9 +38,8 @@ impl HeadersPatch {
     /// The headers of a new route: empty lists are kept as given.
     #[must_use]
     pub fn into_new(self) -> Headers {
-        let canonical = |(name, values): (String, Option<Vec<String>>)| {
-            (canonical_header_name(&name), values.unwrap_or_default())
-        };
+        let canonical =
+            |(name, values): (String, Option<Vec<String>>)| (canonical_header_name(&name), values.unwrap_or_default());
         Headers(self.0.into_iter().map(canonical).collect())
     }
 }
@@ -55,11 +54,7 @@ pub fn canonical_header_name(name: &str) -> String {
     }
     let mut upper = true;
     let canonical = |c: char| {
-        let out = if upper {
-            c.to_ascii_uppercase()
-        } else {
-            c.to_ascii_lowercase()
-        };
+        let out = if upper { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
         upper = c == '-';
         out
     };
@@ -90,9 +85,6 @@ mod tests {
         let patch = |json: &str| serde_json::from_str::<HeadersPatch>(json).unwrap();
         let mut headers = patch(r#"{"x-a":["1","2"],"X-B":["b"],"x-empty":[]}"#).into_new();
         headers.merge(patch(r#"{"x-b":[],"X-A":["3"],"x-c":["c"],"x-none":null}"#));
-        assert_eq!(
-            serde_json::to_string(&headers).unwrap(),
-            r#"{"X-A":["3"],"X-C":["c"],"X-Empty":[]}"#
-        );
+        assert_eq!(serde_json::to_string(&headers).unwrap(), r#"{"X-A":["3"],"X-C":["c"],"X-Empty":[]}"#);
     }
 }

@@ -16,9 +16,7 @@ pub struct InvalidId;
 static GENERATOR: Mutex<Generator> = Mutex::new(Generator::new());
 
 fn generate() -> Ulid {
-    let mut guard = GENERATOR
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut guard = GENERATOR.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     // The generator refuses only when 2^80 ids of one millisecond are used up; a fresh random id is right then.
     guard.generate().unwrap_or_else(|_| Ulid::generate())
 }
@@ -26,11 +24,7 @@ fn generate() -> Ulid {
 fn parse(text: &str) -> Result<Ulid, InvalidId> {
     let id = Ulid::from_string(text).map_err(|_| InvalidId)?;
     let mut buffer = [0; ulid::ULID_LEN];
-    if id.array_to_str(&mut buffer) == text {
-        Ok(id)
-    } else {
-        Err(InvalidId)
-    }
+    if id.array_to_str(&mut buffer) == text { Ok(id) } else { Err(InvalidId) }
 }
 
 macro_rules! id {
@@ -105,10 +99,7 @@ mod tests {
     #[test]
     fn ids_of_one_process_sort_in_the_order_they_were_made() {
         let ids: Vec<CallId> = (0..10_000).map(|_| CallId::generate()).collect();
-        assert!(
-            ids.windows(2)
-                .all(|pair| pair[0] < pair[1] && pair[0].to_string() < pair[1].to_string())
-        );
+        assert!(ids.windows(2).all(|pair| pair[0] < pair[1] && pair[0].to_string() < pair[1].to_string()));
     }
 
     #[test]
@@ -117,13 +108,7 @@ mod tests {
         let text = id.to_string();
         assert_eq!(text.len(), 26);
         assert_eq!(text.parse(), Ok(id));
-        for bad in [
-            "",
-            "x",
-            &text.to_lowercase(),
-            &text[1..],
-            "8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
-        ] {
+        for bad in ["", "x", &text.to_lowercase(), &text[1..], "8ZZZZZZZZZZZZZZZZZZZZZZZZZ"] {
             assert_eq!(bad.parse::<CallId>(), Err(InvalidId), "{bad}");
         }
     }

@@ -11,11 +11,7 @@ use serde_json::ser::{Formatter, Serializer};
 pub struct EscapeHtml;
 
 impl Formatter for EscapeHtml {
-    fn write_string_fragment<W: ?Sized + io::Write>(
-        &mut self,
-        writer: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
         while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
             let special = rest[at..].chars().next().unwrap_or_default();
@@ -43,13 +39,7 @@ mod tests {
     fn html_characters_leave_as_escapes_in_keys_and_values() {
         let value = serde_json::json!({"a<b": "0 < x & y > z \u{2028}é\"\n"});
         let text = String::from_utf8(super::to_vec(&value).unwrap()).unwrap();
-        assert_eq!(
-            text,
-            r#"{"a\u003cb":"0 \u003c x \u0026 y \u003e z \u2028é\"\n"}"#
-        );
-        assert_eq!(
-            serde_json::from_str::<serde_json::Value>(&text).unwrap(),
-            value
-        );
+        assert_eq!(text, r#"{"a\u003cb":"0 \u003c x \u0026 y \u003e z \u2028é\"\n"}"#);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 }

@@ -99,33 +99,17 @@ mod tests {
 
     #[test]
     fn absurd_page_sizes_get_a_usable_one() {
-        for (text, size) in [
-            (None, 30),
-            (Some(""), 30),
-            (Some("x"), 30),
-            (Some("-1"), 30),
-            (Some("0"), 30),
-        ] {
+        for (text, size) in [(None, 30), (Some(""), 30), (Some("x"), 30), (Some("-1"), 30), (Some("0"), 30)] {
             assert_eq!(PerPage::from_query(text).get(), size, "{text:?}");
         }
-        for (text, size) in [
-            ("1", 1),
-            ("100", 100),
-            ("101", 100),
-            ("9223372036854775807", 100),
-        ] {
+        for (text, size) in [("1", 1), ("100", 100), ("101", 100), ("9223372036854775807", 100)] {
             assert_eq!(PerPage::from_query(Some(text)).get(), size, "{text}");
         }
     }
 
     #[test]
     fn cursors_are_the_contracts() {
-        for (name, wire) in [
-            ("myapp", "bXlhcHA"),
-            ("/", "Lw"),
-            ("spec-é", "c3BlYy3DqQ"),
-            ("/max", "L21heA"),
-        ] {
+        for (name, wire) in [("myapp", "bXlhcHA"), ("/", "Lw"), ("spec-é", "c3BlYy3DqQ"), ("/max", "L21heA")] {
             assert_eq!(Cursor::after(name).to_string(), wire);
             assert_eq!(Cursor::from_query(wire).as_str(), name);
             assert_eq!(Cursor::from_query(&format!("{wire}==")).as_str(), name);

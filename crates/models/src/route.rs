@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::path::validate_route_path;
 use crate::{
-    App, CallType, Config, ConfigPatch, Error, FnId, Format, Function, FunctionLimits, Headers,
-    HeadersPatch, Timestamp, Trigger, TriggerId, clean_path,
+    App, CallType, Config, ConfigPatch, Error, FnId, Format, Function, FunctionLimits, Headers, HeadersPatch,
+    Timestamp, Trigger, TriggerId, clean_path,
 };
 
 /// One HTTP trigger and its function, as API v1 shows them. Keys in the contract's order (B.1.4).
@@ -104,11 +104,7 @@ fn derived_name(path: &str) -> String {
             break;
         }
     }
-    if name.is_empty() {
-        "root".to_owned()
-    } else {
-        name
-    }
+    if name.is_empty() { "root".to_owned() } else { name }
 }
 
 /// What an API v1 request says about a route. Absent, null, empty and zero mean "not said".
@@ -137,8 +133,7 @@ impl<'de> Deserialize<'de> for GivenTime {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         if !text.is_empty() {
-            text.parse::<Timestamp>()
-                .map_err(serde::de::Error::custom)?;
+            text.parse::<Timestamp>().map_err(serde::de::Error::custom)?;
         }
         Ok(Self)
     }
@@ -154,22 +149,16 @@ impl RoutePatch {
             return Err(Error::MissingRouteAppName);
         }
         validate_route_path(path)?;
-        let image = self
-            .image
-            .filter(|image| !image.is_empty())
-            .ok_or(Error::MissingRouteImage)?;
+        let image = self.image.filter(|image| !image.is_empty()).ok_or(Error::MissingRouteImage)?;
         let call_type = call_type(self.call_type.as_deref())?.unwrap_or_default();
         let format = format(self.format.as_deref())?.unwrap_or_default();
         let defaults = FunctionLimits::default();
         let timeout = said(self.timeout).map_or(Ok(defaults.timeout_secs), |seconds| {
             FunctionLimits::route_timeout(i64::from(seconds), call_type)
         })?;
-        let idle_timeout = said(self.idle_timeout).map_or(
-            Ok(defaults.idle_timeout_secs),
-            FunctionLimits::route_idle_timeout,
-        )?;
-        let memory =
-            said(self.memory).map_or(Ok(defaults.memory_mb), FunctionLimits::route_memory)?;
+        let idle_timeout =
+            said(self.idle_timeout).map_or(Ok(defaults.idle_timeout_secs), FunctionLimits::route_idle_timeout)?;
+        let memory = said(self.memory).map_or(Ok(defaults.memory_mb), FunctionLimits::route_memory)?;
         Ok(Route {
             app_name: app_name.to_owned(),
             path: clean_path(path),
@@ -210,8 +199,7 @@ impl RoutePatch {
         if let Some(seconds) = said(self.timeout).map(i64::from) {
             limits.timeout_secs = FunctionLimits::route_timeout(seconds, call_type)?;
         } else if new_type.is_some_and(|new| new != function.call_type) {
-            limits.timeout_secs =
-                FunctionLimits::route_timeout(i64::from(limits.timeout_secs), call_type)?;
+            limits.timeout_secs = FunctionLimits::route_timeout(i64::from(limits.timeout_secs), call_type)?;
         }
         if let Some(seconds) = said(self.idle_timeout) {
             limits.idle_timeout_secs = FunctionLimits::route_idle_timeout(seconds)?;
@@ -245,14 +233,12 @@ fn said<T: Default + PartialEq>(value: Option<T>) -> Option<T> {
 
 fn call_type(text: Option<&str>) -> Result<Option<CallType>, Error> {
     let word = text.filter(|text| !text.is_empty());
-    word.map(|word| word.parse().map_err(|_| Error::InvalidRouteType))
-        .transpose()
+    word.map(|word| word.parse().map_err(|_| Error::InvalidRouteType)).transpose()
 }
 
 fn format(text: Option<&str>) -> Result<Option<Format>, Error> {
     let word = text.filter(|text| !text.is_empty());
-    word.map(|word| word.parse().map_err(|_| Error::InvalidRouteFormat))
-        .transpose()
+    word.map(|word| word.parse().map_err(|_| Error::InvalidRouteFormat)).transpose()
 }
 
 #[cfg(test)]
@@ -271,9 +257,7 @@ mod tests {
 
     #[test]
     fn zero_and_absent_get_the_defaults() {
-        let route = create(
-            r#"{"path":"/b/../a/","image":"i","memory":0,"timeout":0,"idle_timeout":0,"type":""}"#,
-        );
+        let route = create(r#"{"path":"/b/../a/","image":"i","memory":0,"timeout":0,"idle_timeout":0,"type":""}"#);
         let mut json = serde_json::to_value(route.unwrap()).unwrap();
         json.as_object_mut().unwrap().remove("created_at");
         assert_eq!(
@@ -289,34 +273,13 @@ mod tests {
             (r#"{"image":"i"}"#, Error::MissingRoutePath),
             (r#"{"path":"/a%zz"}"#, Error::PathMalformed),
             (r#"{"path":"/a","type":"x"}"#, Error::MissingRouteImage),
-            (
-                r#"{"path":"/a","image":"i","type":"x","format":"y"}"#,
-                Error::InvalidRouteType,
-            ),
-            (
-                r#"{"path":"/a","image":"i","format":"y","timeout":-1}"#,
-                Error::InvalidRouteFormat,
-            ),
-            (
-                r#"{"path":"/a","image":"i","timeout":121,"idle_timeout":-1}"#,
-                Error::InvalidTimeout,
-            ),
-            (
-                r#"{"path":"/a","image":"i","timeout":-1}"#,
-                Error::InvalidTimeout,
-            ),
-            (
-                r#"{"path":"/a","image":"i","type":"async","timeout":3601}"#,
-                Error::InvalidTimeout,
-            ),
-            (
-                r#"{"path":"/a","image":"i","idle_timeout":3601,"memory":8193}"#,
-                Error::InvalidIdleTimeout,
-            ),
-            (
-                r#"{"path":"/a","image":"i","memory":8193}"#,
-                Error::InvalidMemory,
-            ),
+            (r#"{"path":"/a","image":"i","type":"x","format":"y"}"#, Error::InvalidRouteType),
+            (r#"{"path":"/a","image":"i","format":"y","timeout":-1}"#, Error::InvalidRouteFormat),
+            (r#"{"path":"/a","image":"i","timeout":121,"idle_timeout":-1}"#, Error::InvalidTimeout),
+            (r#"{"path":"/a","image":"i","timeout":-1}"#, Error::InvalidTimeout),
+            (r#"{"path":"/a","image":"i","type":"async","timeout":3601}"#, Error::InvalidTimeout),
+            (r#"{"path":"/a","image":"i","idle_timeout":3601,"memory":8193}"#, Error::InvalidIdleTimeout),
+            (r#"{"path":"/a","image":"i","memory":8193}"#, Error::InvalidMemory),
         ] {
             assert_eq!(create(json), Err(error), "{json}");
         }
@@ -346,63 +309,34 @@ mod tests {
     }
 
     fn stored(json: &str) -> (Function, Trigger) {
-        create(json)
-            .unwrap()
-            .split(&App::new("app", Config::default()).unwrap())
+        create(json).unwrap().split(&App::new("app", Config::default()).unwrap())
     }
 
     #[test]
     fn an_update_changes_what_it_says_and_checks_no_more() {
-        let (mut function, mut trigger) =
-            stored(r#"{"path":"/a","image":"i","config":{"k":"v","l":"w"}}"#);
+        let (mut function, mut trigger) = stored(r#"{"path":"/a","image":"i","config":{"k":"v","l":"w"}}"#);
         function.limits.timeout_secs = 300;
-        let update =
-            patch(r#"{"image":"j","config":{"k":""},"headers":{"x-a":["1"]},"memory":256}"#);
+        let update = patch(r#"{"image":"j","config":{"k":""},"headers":{"x-a":["1"]},"memory":256}"#);
         update.apply(&mut function, &mut trigger).unwrap();
         let route = Route::of("app", trigger, function);
-        assert_eq!(
-            (route.image.as_str(), route.memory, route.timeout),
-            ("j", 256, 300)
-        );
-        assert_eq!(
-            serde_json::to_string(&route.config).unwrap(),
-            r#"{"l":"w"}"#
-        );
-        assert_eq!(
-            serde_json::to_string(&route.headers).unwrap(),
-            r#"{"X-A":["1"]}"#
-        );
+        assert_eq!((route.image.as_str(), route.memory, route.timeout), ("j", 256, 300));
+        assert_eq!(serde_json::to_string(&route.config).unwrap(), r#"{"l":"w"}"#);
+        assert_eq!(serde_json::to_string(&route.headers).unwrap(), r#"{"X-A":["1"]}"#);
     }
 
     #[test]
     fn a_change_of_type_checks_the_stored_timeout() {
-        let (mut function, mut trigger) =
-            stored(r#"{"path":"/a","image":"i","type":"async","timeout":3600}"#);
+        let (mut function, mut trigger) = stored(r#"{"path":"/a","image":"i","type":"async","timeout":3600}"#);
         let change = |json: &str, f: &mut Function, t: &mut Trigger| patch(json).apply(f, t);
-        assert_eq!(
-            change(r#"{"type":"sync"}"#, &mut function, &mut trigger),
-            Err(Error::InvalidTimeout)
-        );
+        assert_eq!(change(r#"{"type":"sync"}"#, &mut function, &mut trigger), Err(Error::InvalidTimeout));
         assert_eq!(function.call_type, CallType::Async);
-        assert_eq!(
-            change(
-                r#"{"type":"sync","timeout":60}"#,
-                &mut function,
-                &mut trigger
-            ),
-            Ok(())
-        );
+        assert_eq!(change(r#"{"type":"sync","timeout":60}"#, &mut function, &mut trigger), Ok(()));
         assert_eq!(function.call_type, CallType::Sync);
     }
 
     #[test]
     fn names_derive_from_the_path() {
-        for (path, name) in [
-            ("/", "root"),
-            ("/hello/world", "hello-world"),
-            ("/a.b", "a-b"),
-            ("/é*", "xe9x2a"),
-        ] {
+        for (path, name) in [("/", "root"), ("/hello/world", "hello-world"), ("/a.b", "a-b"), ("/é*", "xe9x2a")] {
             assert_eq!(derived_name(path), name);
         }
         assert!(derived_name(&format!("/{}", "é".repeat(1000))).len() < 255);

@@ -11,10 +11,7 @@ pub const MAX_POINTS: usize = 240;
 /// that moment; CPU is percent of one core over the time since the sample before, so two busy cores are 200.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-#[expect(
-    missing_docs,
-    reason = "the names are the contract's keys, explained above"
-)]
+#[expect(missing_docs, reason = "the names are the contract's keys, explained above")]
 pub struct Metrics {
     pub cpu_kernel: u64,
     pub cpu_total: u64,
@@ -46,10 +43,7 @@ impl Metrics {
 
     fn average(samples: &[Stat]) -> Self {
         let mean = |measure: fn(&Self) -> u64| {
-            let sum: u128 = samples
-                .iter()
-                .map(|stat| u128::from(measure(&stat.metrics)))
-                .sum();
+            let sum: u128 = samples.iter().map(|stat| u128::from(measure(&stat.metrics))).sum();
             u64::try_from(sum / samples.len().max(1) as u128).unwrap_or(u64::MAX)
         };
         Self {
@@ -79,12 +73,8 @@ impl Stat {
     fn average(samples: &[Self]) -> Option<Self> {
         let n = i128::try_from(samples.len()).ok().filter(|n| *n > 0)?;
         let nanos: i128 = samples.iter().map(|stat| stat.nanos() / n).sum();
-        let timestamp =
-            Timestamp::from_millis(i64::try_from(nanos / 1_000_000).unwrap_or_default());
-        Some(Self {
-            timestamp,
-            metrics: Metrics::average(samples),
-        })
+        let timestamp = Timestamp::from_millis(i64::try_from(nanos / 1_000_000).unwrap_or_default());
+        Some(Self { timestamp, metrics: Metrics::average(samples) })
     }
 
     fn nanos(&self) -> i128 {
@@ -99,9 +89,7 @@ pub fn decimate(samples: Vec<Stat>, max: usize) -> Vec<Stat> {
     if samples.len() <= max {
         return samples;
     }
-    let (Some(first), Some(last), Ok(windows)) =
-        (samples.first(), samples.last(), i128::try_from(max))
-    else {
+    let (Some(first), Some(last), Ok(windows)) = (samples.first(), samples.last(), i128::try_from(max)) else {
         return Vec::new();
     };
     if windows == 0 {
@@ -113,11 +101,8 @@ pub fn decimate(samples: Vec<Stat>, max: usize) -> Vec<Stat> {
     let mut rest = samples.as_slice();
     for window in 1..=windows {
         let end = start + window * width;
-        let taken = if window == windows {
-            rest.len()
-        } else {
-            rest.iter().take_while(|stat| stat.nanos() <= end).count()
-        };
+        let taken =
+            if window == windows { rest.len() } else { rest.iter().take_while(|stat| stat.nanos() <= end).count() };
         let (now, later) = rest.split_at(taken);
         points.extend(Stat::average(now));
         rest = later;
@@ -133,11 +118,7 @@ mod tests {
     fn stat(ms: i64, value: u64) -> Stat {
         Stat {
             timestamp: Timestamp::from_millis(ms),
-            metrics: Metrics {
-                cpu_total: value,
-                mem_usage: value,
-                ..Metrics::default()
-            },
+            metrics: Metrics { cpu_total: value, mem_usage: value, ..Metrics::default() },
         }
     }
 
@@ -154,18 +135,14 @@ mod tests {
             let samples = every_second(n);
             assert_eq!(decimate(samples.clone(), MAX_POINTS), samples, "{n}");
         }
-        let gap = (0..300)
-            .map(|s| stat((if s <= 150 { s } else { s + 20 * 60 }) * 1000, 1))
-            .collect();
+        let gap = (0..300).map(|s| stat((if s <= 150 { s } else { s + 20 * 60 }) * 1000, 1)).collect();
         assert_eq!(decimate(gap, MAX_POINTS).len(), 49);
         assert!(decimate(every_second(3), 0).is_empty());
     }
 
     #[test]
     fn the_contracts_pinned_average_holds() {
-        let samples: Vec<Stat> = (0..10)
-            .map(|n| stat(n * 60_000, n.unsigned_abs()))
-            .collect();
+        let samples: Vec<Stat> = (0..10).map(|n| stat(n * 60_000, n.unsigned_abs())).collect();
         assert_eq!(Stat::average(&samples), Some(stat(270_000, 4)));
     }
 
@@ -195,21 +172,8 @@ mod tests {
             json,
             r#"{"timestamp":"2026-11-21T18:59:45.162Z","metrics":{"cpu_kernel":0,"cpu_total":7,"cpu_user":0,"disk_read":0,"disk_write":0,"mem_limit":0,"mem_usage":7,"net_rx":0,"net_tx":0}}"#
         );
-        let names: Vec<String> = stat(0, 0)
-            .metrics
-            .named()
-            .iter()
-            .map(|(name, _)| (*name).to_owned())
-            .collect();
+        let names: Vec<String> = stat(0, 0).metrics.named().iter().map(|(name, _)| (*name).to_owned()).collect();
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(
-            names,
-            value["metrics"]
-                .as_object()
-                .unwrap()
-                .keys()
-                .cloned()
-                .collect::<Vec<_>>()
-        );
+        assert_eq!(names, value["metrics"].as_object().unwrap().keys().cloned().collect::<Vec<_>>());
     }
 }

@@ -20,14 +20,9 @@ impl Timestamp {
 
     /// Now. The only place where Hearth reads the wall clock.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one function the ban points to"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one function the ban points to")]
     pub fn now() -> Self {
-        let since_epoch = std::time::SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since_epoch = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
     }
 
@@ -52,10 +47,7 @@ impl Timestamp {
     /// This time moved forward.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
-        )
+        Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 }
 
@@ -94,14 +86,8 @@ mod tests {
 
     #[test]
     fn times_have_three_fractional_digits_and_z() {
-        assert_eq!(
-            Timestamp::from_millis(1_795_287_584_890).to_string(),
-            "2026-11-21T18:59:44.890Z"
-        );
-        assert_eq!(
-            Timestamp::from_millis(1_795_287_584_000).to_string(),
-            "2026-11-21T18:59:44.000Z"
-        );
+        assert_eq!(Timestamp::from_millis(1_795_287_584_890).to_string(), "2026-11-21T18:59:44.890Z");
+        assert_eq!(Timestamp::from_millis(1_795_287_584_000).to_string(), "2026-11-21T18:59:44.000Z");
         assert_eq!(Timestamp::ZERO.to_string(), "0001-01-01T00:00:00.000Z");
     }
 

@@ -49,10 +49,10 @@ fn invocation(id: CallId, resolved: &Resolved, app: &str, rest: Option<&str>, he
     params.extend(rest.map(|rest| ("route", rest.to_owned())));
     Invocation {
         id,
-        app: Arc::new(resolved.app.clone()),
-        function: Arc::new(resolved.function.clone()),
-        trigger: Some(Arc::new(resolved.trigger.clone())),
-        fn_path: resolved.fn_path.as_str().into(),
+        app: Arc::clone(&resolved.app),
+        function: Arc::clone(&resolved.function),
+        trigger: Some(Arc::clone(&resolved.trigger)),
+        fn_path: Arc::clone(&resolved.fn_path),
         request: request(head, params),
     }
 }

@@ -1,5 +1,7 @@
 //! The agent through its front door, with a scripted driver and a clock that tests advance.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
 mod cold;
 mod faults;
 mod hot;

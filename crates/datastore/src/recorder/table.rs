@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hearth_models::{AppId, Call, CallId, Status};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::Record;
@@ -22,6 +23,8 @@ pub(super) enum Entry {
         since: Instant,
         /// The status that the store has been told.
         written: Option<Status>,
+        /// Its caller has the answer already; the end of the record follows within moments.
+        answered: bool,
     },
     /// Ended and on its way to the store.
     Ended(Arc<Record>),
@@ -43,6 +46,7 @@ type Shard = HashMap<CallId, Entry>;
 pub(super) struct Table {
     shards: [Mutex<Shard>; SHARDS],
     spread: RandomState,
+    ended: Notify,
 }
 
 impl Table {
@@ -51,7 +55,7 @@ impl Table {
         let mut shard = self.shard(call.id);
         match shard.get_mut(&call.id) {
             None => {
-                let entry = Entry::Live { since: Instant::now(), written: None, call };
+                let entry = Entry::Live { since: Instant::now(), written: None, answered: false, call };
                 shard.insert(entry.call().id, entry);
             }
             Some(Entry::Live { call: stands, .. }) => *stands = call,
@@ -62,6 +66,35 @@ impl Table {
     pub(super) fn put_ended(&self, record: Arc<Record>) {
         let id = record.call.id;
         self.shard(id).insert(id, Entry::Ended(record));
+        self.ended.notify_waiters();
+    }
+
+    /// The caller of a live call is about to have its answer.
+    pub(super) fn mark_answered(&self, id: CallId) {
+        if let Some(Entry::Live { answered, .. }) = self.shard(id).get_mut(&id) {
+            *answered = true;
+        }
+    }
+
+    /// Waits until the call has ended, if its caller has the answer already: who has read an answer reads the whole
+    /// record after it.
+    pub(super) async fn settled(&self, id: CallId) {
+        loop {
+            // Listening before looking: an end in between is not missed.
+            let mut ended = std::pin::pin!(self.ended.notified());
+            ended.as_mut().enable();
+            if !matches!(self.shard(id).get(&id), Some(Entry::Live { answered: true, .. })) {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// The calls of an app whose callers have their answers and whose ends are under way.
+    pub(super) fn settling(&self, app_id: AppId) -> Vec<CallId> {
+        let settling =
+            |entry: &Entry| matches!(entry, Entry::Live { answered: true, .. }) && entry.call().app_id == app_id;
+        self.select(settling).into_keys().collect()
     }
 
     /// The store has `record` (or never will), so it need not be shown from here any more.
@@ -88,7 +121,7 @@ impl Table {
     pub(super) fn untold(&self, age: Duration) -> Vec<Arc<Call>> {
         let now = Instant::now();
         let due = self.select(|entry| match entry {
-            Entry::Live { call, since, written } => {
+            Entry::Live { call, since, written, .. } => {
                 now.duration_since(*since) >= age && *written != Some(call.status())
             }
             Entry::Ended(_) => false,

@@ -4,7 +4,7 @@
 //! walk a million of them. But an id begins with the millisecond it was made in, which is `created_at` or nearly so.
 //! How nearly is kept in the store: the greatest distance of any call ever recorded. A span of time, widened by it,
 //! is a span of ids that holds every call of the span; `created_at` then decides exactly. With sane clocks the
-//! distance stays at its initial second. A clock that was set back makes lists by time slower, never wrong.
+//! distance stays at a few milliseconds. A clock that was set back makes lists by time slower, never wrong.
 
 use hearth_models::CallId;
 use sqlx::AnyConnection;
@@ -15,7 +15,7 @@ use super::row::Reader;
 use crate::{Error, Record, Result};
 
 /// The distance that every store begins with.
-pub(super) const LEAST_MS: i64 = 1000;
+pub(super) const LEAST_MS: i64 = 20;
 
 pub(super) async fn read(on: &mut AnyConnection, dialect: Dialect) -> Result<i64> {
     let row = sqlx::query(dialect.sql("SELECT greatest_ms FROM call_drift WHERE id = 1")).fetch_optional(on).await?;

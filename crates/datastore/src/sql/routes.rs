@@ -93,7 +93,10 @@ impl SqlStore {
 
     pub(super) async fn do_route(&self, app_name: &str, path: &str) -> Result<Route> {
         match self.do_resolve(app_name, path).await? {
-            Resolution::Found(found) => Ok(Route::of(app_name, found.trigger, found.function)),
+            Resolution::Found(found) => {
+                let Resolved { trigger, function, .. } = *found;
+                Ok(Route::of(app_name, Arc::unwrap_or_clone(trigger), Arc::unwrap_or_clone(function)))
+            }
             Resolution::NoApp | Resolution::NoRoute => Err(ModelError::RouteNotFound.into()),
         }
     }
@@ -133,8 +136,13 @@ impl SqlStore {
         }
         let trigger = read_trigger(&mut row)?;
         let function = read_function(&mut row)?;
-        let fn_path = row.get()?;
-        Ok(Resolution::Found(Box::new(Resolved { app, function, trigger, fn_path })))
+        let fn_path: String = row.get()?;
+        Ok(Resolution::Found(Box::new(Resolved {
+            app: app.into(),
+            function: function.into(),
+            trigger: trigger.into(),
+            fn_path: fn_path.into(),
+        })))
     }
 
     /// The app, held until the transaction ends, or a new one of this name.

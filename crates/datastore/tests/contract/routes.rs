@@ -34,7 +34,7 @@ pub(crate) async fn a_route_comes_back_as_function_and_trigger(store: Arc<dyn Da
     assert_eq!(found.trigger.fn_id, change.fn_id);
     assert_eq!((found.app.id, found.function.app_id), (change.app_id, change.app_id));
     assert_eq!(found.trigger.app_id, change.app_id);
-    assert_eq!(found.fn_path, "/é/*");
+    assert_eq!(&*found.fn_path, "/é/*");
     assert!(found.function.made_by_route);
     assert_eq!(found.function.call_type, CallType::Async);
     let function = store.function(change.fn_id).await.unwrap().unwrap();

@@ -66,7 +66,8 @@ impl Fake {
         let app = App::new(app_name, Config::default()).unwrap();
         let route = patch.create(app_name, path).unwrap();
         let (function, trigger) = route.split(&app);
-        let resolved = Resolved { app, function, trigger, fn_path: path.to_owned() };
+        let resolved =
+            Resolved { app: app.into(), function: function.into(), trigger: trigger.into(), fn_path: path.into() };
         self.with(|state| state.definitions.insert(format!("{app_name}{path}"), Arc::new(resolved)));
     }
 }

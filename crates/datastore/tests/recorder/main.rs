@@ -1,85 +1,19 @@
 //! The recorder over a store that fails on command. The clock is paused: waits take no time and happen in order.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bench;
+mod list;
+#[path = "../support/mod.rs"]
 mod support;
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use bench::{Bench, assert_balanced};
 use bytes::Bytes;
-use hearth_datastore::{Counts, Error, Node, Record, Recorder, RecorderSettings};
-use hearth_models::{
-    AppId, Call, CallFilter, CallType, Error as ModelError, FnId, InstanceId, PerPage, Reason, ServerId, Status,
-};
-use proptest::prelude::*;
-use support::{Fake, page};
+use hearth_datastore::{Error, Record};
+use hearth_models::{AppId, Call, Error as ModelError, Reason, Status};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
-
-/// A running recorder.
-struct Bench {
-    store: Arc<Fake>,
-    recorder: Recorder,
-    cancel: CancellationToken,
-    service: JoinSet<Counts>,
-    app_id: AppId,
-}
-
-impl Bench {
-    fn new(change: impl FnOnce(&mut RecorderSettings)) -> Self {
-        let mut settings =
-            RecorderSettings::new(Node { server_id: ServerId::generate(), instance_id: InstanceId::generate() });
-        change(&mut settings);
-        let store = Arc::new(Fake::default());
-        let (recorder, service) = Recorder::new(store.clone(), settings);
-        let cancel = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(service.run(cancel.clone()));
-        Self { store, recorder, cancel, service: tasks, app_id: AppId::generate() }
-    }
-
-    fn accepted(&self) -> Call {
-        let mut call = Call::accept(self.app_id, FnId::generate(), CallType::Sync);
-        call.path = "/a".to_owned();
-        call
-    }
-
-    fn ended(&self) -> Call {
-        let mut call = self.accepted();
-        call.start().unwrap();
-        call.succeed().unwrap();
-        call
-    }
-
-    fn record(&self) -> Record {
-        Record { call: self.ended(), log: Some(Bytes::from_static(b"log")) }
-    }
-
-    async fn stop(mut self) -> Counts {
-        self.cancel.cancel();
-        self.service.join_next().await.unwrap().unwrap()
-    }
-
-    /// Waits until nothing is pending.
-    async fn settled(&self) -> Counts {
-        let give_up = Instant::now() + Duration::from_secs(3600);
-        loop {
-            let counts = self.recorder.counts();
-            assert_balanced(counts);
-            if counts.pending == 0 {
-                return counts;
-            }
-            assert!(Instant::now() < give_up, "still pending: {counts:?}");
-            sleep(Duration::from_millis(1)).await;
-        }
-    }
-}
-
-fn assert_balanced(counts: Counts) {
-    let Counts { accepted, stored, discarded, refused, pending, .. } = counts;
-    assert_eq!(accepted, stored + discarded + refused + pending, "{counts:?}");
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_call_can_be_read_at_every_moment() {
@@ -359,75 +293,6 @@ async fn a_refused_snapshot_does_not_keep_the_others_from_the_store() {
     assert_eq!(bench.store.with(|state| state.calls.len()), 2);
     assert_eq!(bench.store.with(|state| state.groups.len()), 4, "and is tried once");
     bench.stop().await;
-}
-
-/// Where a call stands when it is listed.
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    Stored,
-    StoredRunning,
-    Live,
-    LongLive,
-    Pending,
-    LongPending,
-}
-
-fn any_place() -> impl Strategy<Value = Place> {
-    use Place::*;
-    prop::sample::select(vec![Stored, StoredRunning, Live, LongLive, Pending, LongPending])
-}
-
-async fn listed_as_if_all_were_stored(places: &[Place], n: usize, status: Option<Status>) {
-    let bench = Bench::new(|_| {});
-    bench.store.with(|state| state.away = true);
-    let mut truth = Vec::new();
-    for place in places {
-        let mut call = bench.accepted();
-        call.start().unwrap();
-        let long = matches!(place, Place::LongLive | Place::LongPending | Place::StoredRunning);
-        if long {
-            bench.store.with(|state| state.calls.insert(call.id, call.clone()));
-        }
-        if matches!(place, Place::Live | Place::LongLive) {
-            bench.recorder.begin(&call);
-        }
-        if matches!(place, Place::Stored | Place::Pending | Place::LongPending) {
-            call.succeed().unwrap();
-        }
-        if matches!(place, Place::Stored) {
-            bench.store.with(|state| state.calls.insert(call.id, call.clone()));
-        }
-        if matches!(place, Place::Pending | Place::LongPending) {
-            bench.recorder.accept(Record { call: call.clone(), log: None });
-        }
-        truth.push(call);
-    }
-    let per_page = PerPage::from_query(Some(&n.to_string()));
-    let mut filter = CallFilter { per_page, status, ..CallFilter::default() };
-    loop {
-        // The writer tries only while this test waits, and the store answers only this list.
-        bench.store.with(|state| state.away = false);
-        let listed = bench.recorder.calls(bench.app_id, &filter).await.unwrap();
-        bench.store.with(|state| state.away = true);
-        assert_eq!(listed, page(truth.iter(), bench.app_id, &filter), "{places:?} {filter:?}");
-        filter.cursor = listed.last().map(|call| call.id.to_string());
-        if listed.len() < n {
-            break;
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-    #[test]
-    fn a_list_shows_what_is_in_memory_and_what_is_stored_as_one(
-        places in prop::collection::vec(any_place(), 0..40),
-        n in 1usize..8,
-        status in prop::option::of(prop::sample::select(vec![Status::Running, Status::Success])),
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(listed_as_if_all_were_stored(&places, n, status));
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
