@@ -166,7 +166,7 @@ impl Datastore for Fake {
         self.define(app_name, path, patch.image.as_deref().unwrap());
         let found = self.with(|state| Arc::clone(&state.definitions[&format!("{app_name}{path}")]));
         Ok(RouteChange {
-            route: Route::of(app_name, found.trigger.clone(), found.function.clone()),
+            route: Route::of(app_name, (*found.trigger).clone(), (*found.function).clone()),
             app_id: found.app.id,
             fn_id: found.function.id,
             created: false,
