@@ -141,7 +141,7 @@ impl Recorder {
     /// # Errors
     /// As [`CallStore::call`].
     pub async fn call(&self, app_id: AppId, id: CallId) -> Result<Call> {
-        self.settled(id).await;
+        self.settled(&[id]).await;
         match self.shared.table.get(app_id, id) {
             Some(entry) => Ok(entry.call().clone()),
             None => self.shared.store.call(app_id, id).await,
@@ -153,7 +153,7 @@ impl Recorder {
     /// # Errors
     /// As [`LogStore::log`](crate::LogStore::log).
     pub async fn log(&self, app_id: AppId, id: CallId) -> Result<Bytes> {
-        self.settled(id).await;
+        self.settled(&[id]).await;
         match self.shared.table.get(app_id, id) {
             Some(Entry::Live { .. }) => Err(ModelError::LogNotFound.into()),
             Some(Entry::Ended(record)) if record.log.is_some() => Ok(record.log.clone().unwrap_or_default()),
@@ -166,19 +166,23 @@ impl Recorder {
     /// # Errors
     /// As [`CallStore::calls`].
     pub async fn calls(&self, app_id: AppId, filter: &CallFilter) -> Result<Vec<Call>> {
-        for id in self.shared.table.settling(app_id) {
-            self.settled(id).await;
-        }
+        let settling = self.shared.table.settling(app_id);
+        self.settled(&settling).await;
         // The table first: a call that leaves it while the store is asked is then seen in both, never in neither.
         let here = self.shared.table.of_app(app_id);
         list::merged(&*self.shared.store, app_id, filter, here).await
     }
 
-    async fn settled(&self, id: CallId) {
+    async fn settled(&self, ids: &[CallId]) {
         /// The end of a record follows the answer by milliseconds; what takes longer is shown as it is.
         const PATIENCE: Duration = Duration::from_secs(2);
-        if timeout(PATIENCE, self.shared.table.settled(id)).await.is_err() {
-            tracing::warn!(call.id = %id, "an answered call has not ended");
+        let all = async {
+            for id in ids {
+                self.shared.table.settled(*id).await;
+            }
+        };
+        if timeout(PATIENCE, all).await.is_err() {
+            tracing::warn!(calls = ids.len(), "answered calls have not ended");
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bench::{Bench, assert_balanced};
 use bytes::Bytes;
 use hearth_datastore::{Error, Record};
-use hearth_models::{AppId, Call, Error as ModelError, Reason, Status};
+use hearth_models::{AppId, Call, CallFilter, Error as ModelError, Reason, Status};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -327,4 +327,44 @@ async fn many_callers_and_a_store_that_comes_and_goes() {
     let counts = bench.settled().await;
     assert_eq!((counts.accepted, counts.stored), (2000, 2000));
     assert_eq!(bench.stop().await.pending, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_an_answer_reads_the_end_of_the_call() {
+    let bench = Bench::new(|_| {});
+    let (app_id, recorder) = (bench.app_id, bench.recorder.clone());
+    let mut call = bench.accepted();
+    call.start().unwrap();
+    recorder.begin(&call);
+    recorder.answered(call.id);
+    let began = Instant::now();
+    let mut ended = call.clone();
+    ended.succeed().unwrap();
+    let end = async {
+        sleep(Duration::from_millis(30)).await;
+        let log = Some(Bytes::from_static(b"late"));
+        recorder.accept(Record { call: ended.clone(), log });
+    };
+    let filter = CallFilter::default();
+    let (read, listed, log, ()) = tokio::join!(
+        recorder.call(app_id, call.id),
+        recorder.calls(app_id, &filter),
+        recorder.log(app_id, call.id),
+        end
+    );
+    assert_eq!(read.unwrap(), ended);
+    assert_eq!(listed.unwrap(), [ended]);
+    assert_eq!(log.unwrap(), "late");
+    assert_eq!(began.elapsed(), Duration::from_millis(30));
+
+    // An end that does not come holds readers up once, however many calls it does not come for.
+    for _ in 0..5 {
+        let stuck = bench.accepted();
+        recorder.begin(&stuck);
+        recorder.answered(stuck.id);
+    }
+    let began = Instant::now();
+    assert_eq!(recorder.calls(app_id, &filter).await.unwrap().len(), 6);
+    assert_eq!(began.elapsed(), Duration::from_secs(2));
+    bench.stop().await;
 }
