@@ -1,6 +1,6 @@
 //! The server through its front door: real connections, a real SQLite store, a real agent, scripted containers.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "helpers of tests are tests too")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests are tests too")]
 
 mod apps;
 mod calls;

@@ -1,0 +1,127 @@
+//! The `hearth` binary: settings, wiring, signals. What concerns the whole process is chosen here and nowhere else:
+//! the runtime (tokio's, a worker per CPU), the allocator (the system's), the log, and the exit code.
+
+mod capacity;
+mod cli;
+mod data_dir;
+mod logging;
+mod settings;
+mod signals;
+mod spans;
+mod units;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Action, Cli, Flags};
+use settings::{Settings, Source};
+use signals::Signals;
+use wiring::{Hearth, StartError};
+
+/// Wrong usage or bad settings (`EX_USAGE`).
+const USAGE: u8 = 64;
+/// A second signal.
+const AT_ONCE: u8 = 130;
+
+fn main() -> ExitCode {
+    let Action::Serve(Flags(flags)) = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return usage(&error),
+    };
+    let settings = match Settings::read(&Source { flags, environment: environment() }) {
+        Ok(settings) => settings,
+        Err(invalid) => {
+            invalid.0.iter().for_each(|problem| complain(problem));
+            return ExitCode::from(USAGE);
+        }
+    };
+    if let Err(error) = logging::start(settings.log) {
+        complain(&format!("cannot log: {error}"));
+        return ExitCode::FAILURE;
+    }
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    run(settings)
+}
+
+fn run(settings: Settings) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("cannot start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(serve(settings));
+    // After a second signal tasks may still run; nobody waits for them.
+    runtime.shutdown_background();
+    code
+}
+
+async fn serve(settings: Settings) -> ExitCode {
+    let mut signals = match Signals::install() {
+        Ok(signals) => signals,
+        Err(error) => {
+            complain(&format!("cannot handle signals: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let started = tokio::select! {
+        started = Hearth::start(settings) => started,
+        // Nothing was accepted yet.
+        _signal = signals.next() => return ExitCode::SUCCESS,
+    };
+    let mut hearth = match started {
+        Ok(hearth) => hearth,
+        Err(error) => return refuse(error),
+    };
+    let code = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!("{signal}: stopping; a second signal stops at once");
+            ExitCode::SUCCESS
+        }
+        error = hearth.failure() => {
+            tracing::error!(%error, "a service of the server failed: stopping");
+            ExitCode::FAILURE
+        }
+    };
+    tokio::select! {
+        () = hearth.stop() => code,
+        signal = signals.next() => {
+            tracing::warn!("{signal} again: stopping at once; the next start cleans up");
+            ExitCode::from(AT_ONCE)
+        }
+    }
+}
+
+fn refuse(error: StartError) -> ExitCode {
+    let code = error.exit_code();
+    complain(&format!("{:#}", anyhow::Error::from(error)));
+    ExitCode::from(code)
+}
+
+/// Help and version are no mistakes; everything else about the command line is.
+fn usage(error: &clap::Error) -> ExitCode {
+    let code = if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+    match error.print() {
+        Ok(()) => code,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Variables that are not Unicode cannot be settings.
+fn environment() -> std::collections::BTreeMap<String, String> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
+}
+
+/// One line to the operator, before or instead of the log.
+#[expect(clippy::print_stderr, reason = "there is no log yet, or nobody reads it")]
+fn complain(line: &str) {
+    eprintln!("hearth: {line}");
+}

@@ -1,0 +1,264 @@
+//! Settings: from texts on the command line and in the environment to one typed value per component. Everything
+//! that is wrong is reported at once, before anything is started.
+
+mod source;
+mod stores;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use hearth_drivers::docker::{CredentialSources, StatsFrom};
+use hearth_models::ServerId;
+
+use crate::capacity;
+use crate::logging::{Level, LogFormat};
+use crate::units::{ByteSize, Span};
+use source::Reader;
+
+pub(crate) use source::{Invalid, Source};
+pub(crate) use table::{ALL, Setting};
+
+/// Settings of a server, all of them good.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) log: Log,
+    pub(crate) data: Data,
+    pub(crate) docker: Docker,
+    pub(crate) recorder: Recorder,
+    pub(crate) agent: hearth_agent::Settings,
+    pub(crate) server: hearth_server::Settings,
+    /// Time for accepted calls to end when the server stops.
+    pub(crate) drain: Duration,
+    /// What to tell the operator, who may have meant something else.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What the server logs, and how.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Log {
+    pub(crate) level: Level,
+    pub(crate) format: LogFormat,
+}
+
+/// Where the server keeps what it has to remember.
+#[derive(Clone, Debug)]
+pub(crate) struct Data {
+    pub(crate) directory: PathBuf,
+    pub(crate) server_id: Option<ServerId>,
+    pub(crate) database_url: String,
+}
+
+/// The engine that runs containers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Docker {
+    pub(crate) host: Option<String>,
+    pub(crate) credentials: CredentialSources,
+    pub(crate) network: Option<String>,
+    pub(crate) pids: Option<u32>,
+    pub(crate) pull_limit: Option<Duration>,
+    pub(crate) stats_from: StatsFrom,
+}
+
+/// How much may wait to be stored.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Recorder {
+    pub(crate) max_records: Option<u64>,
+    pub(crate) max_bytes: Option<u64>,
+}
+
+/// Where to listen, with or without a port.
+#[derive(Clone, Copy, Debug)]
+struct Listen {
+    ip: IpAddr,
+    port: Option<u16>,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// Reads all settings.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub(crate) fn read(source: &Source) -> Result<Self, Invalid> {
+        let mut reader = Reader::new(source);
+        let data = data(&mut reader);
+        refuse_what_is_not_built(&mut reader, &data.database_url);
+        let mut settings = Self {
+            log: log(&mut reader),
+            docker: docker(&mut reader, source),
+            recorder: recorder(&mut reader),
+            agent: agent(&mut reader),
+            server: server(&mut reader),
+            drain: Duration::from_secs(30),
+            warnings: warnings(source),
+            data,
+        };
+        reader.set(&table::DRAIN_TIMEOUT, &mut settings.drain, |Span(time)| time);
+        if !settings.server.listen.ip().is_loopback() {
+            settings.warnings.push(format!(
+                "listening on {}: whoever can reach it can run containers here, for there is no authentication",
+                settings.server.listen
+            ));
+        }
+        reader.finish(settings)
+    }
+}
+
+fn data(reader: &mut Reader<'_>) -> Data {
+    let directory = reader.text(&table::DATA_DIR).map_or_else(|| PathBuf::from("data"), |given| given.text.into());
+    let url = reader.parse_with(&table::DB_URL, stores::database);
+    Data {
+        server_id: reader.parse(&table::SERVER_ID),
+        database_url: url.unwrap_or_else(|| default_database(&directory)),
+        directory,
+    }
+}
+
+/// The URL of a file in the data directory, whatever characters are in its name.
+fn default_database(directory: &std::path::Path) -> String {
+    let path =
+        directory.join("hearth.db").to_string_lossy().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+    format!("sqlite3://{path}")
+}
+
+fn refuse_what_is_not_built(reader: &mut Reader<'_>, database_url: &str) {
+    reader.parse_with(&table::LOGSTORE_URL, |url| stores::logs(url, database_url));
+    reader.parse_with(&table::MQ_URL, stores::queue);
+    reader.parse_with::<()>(&table::ZIPKIN_URL, |_| Err("traces are not built yet; leave it out".to_owned()));
+    reader.parse_with::<()>(&table::DOCKER_TLS_VERIFY, |_| {
+        Err("TLS to the Docker engine is not built yet; use its socket, or TCP in a network you trust".to_owned())
+    });
+}
+
+fn log(reader: &mut Reader<'_>) -> Log {
+    let mut log = Log::default();
+    reader.set(&table::LOG_LEVEL, &mut log.level, |level| level);
+    reader.set(&table::LOG_FORMAT, &mut log.format, |format| format);
+    log
+}
+
+fn docker(reader: &mut Reader<'_>, source: &Source) -> Docker {
+    let text = |setting| reader.text(setting).map(|given| given.text.to_owned());
+    let mut docker = Docker {
+        host: text(&table::DOCKER_HOST),
+        network: text(&table::DOCKER_NETWORK),
+        credentials: CredentialSources {
+            docker_auth: text(&table::DOCKER_AUTH),
+            docker_config: text(&table::DOCKER_CONFIG).map(PathBuf::from),
+            home: source.environment.get("HOME").map(PathBuf::from),
+        },
+        ..Docker::default()
+    };
+    let mut pids = 0;
+    reader.set_positive(&table::DOCKER_PIDS, &mut pids);
+    docker.pids = Some(pids).filter(|pids| *pids > 0);
+    docker.pull_limit = reader.parse(&table::DOCKER_PULL_TIMEOUT).map(|Span(time)| time);
+    let stats = reader.parse_with(&table::DOCKER_STATS, |text| match text.trim() {
+        "auto" => Ok(StatsFrom::Auto),
+        "engine" => Ok(StatsFrom::Engine),
+        _ => Err("expected auto or engine".to_owned()),
+    });
+    docker.stats_from = stats.unwrap_or_default();
+    docker
+}
+
+fn recorder(reader: &mut Reader<'_>) -> Recorder {
+    let mut records = 0;
+    reader.set_positive(&table::RECORDER_RECORDS, &mut records);
+    Recorder {
+        max_records: Some(records).filter(|records| *records > 0),
+        max_bytes: reader.parse(&table::RECORDER_MEMORY).map(|ByteSize(bytes)| bytes),
+    }
+}
+
+fn agent(reader: &mut Reader<'_>) -> hearth_agent::Settings {
+    let mut agent = hearth_agent::Settings { memory: capacity::detect(), ..hearth_agent::Settings::default() };
+    reader.set(&table::MEMORY, &mut agent.memory, |ByteSize(bytes)| bytes);
+    set_count(reader, &table::CPUS, &mut agent.cpus);
+    set_count(reader, &table::MAX_CONTAINERS_PER_FUNCTION, &mut agent.max_containers_per_function);
+    set_count(reader, &table::MAX_WAITING_PER_FUNCTION, &mut agent.max_waiting_per_function);
+    set_count(reader, &table::MAX_WAITING, &mut agent.max_waiting);
+    let mut millis = 0;
+    reader.set_positive(&table::CONTAINER_CPU_MILLIS, &mut millis);
+    agent.container_cpu_millis = Some(millis).filter(|millis| *millis > 0);
+    reader.set(&table::MAX_LOG, &mut agent.max_log, in_memory);
+    reader.set(&table::PREREAD, &mut agent.preread, in_memory);
+    reader.set(&table::MAX_RESPONSE, &mut agent.max_response, |ByteSize(bytes)| bytes);
+    reader.set(&table::STDERR_DRAIN, &mut agent.drain, |Span(time)| time);
+    reader.set(&table::MAX_STDERR_DRAIN, &mut agent.max_drain, |Span(time)| time);
+    agent
+}
+
+fn server(reader: &mut Reader<'_>) -> hearth_server::Settings {
+    let mut server = hearth_server::Settings::default();
+    let mut port = 8080;
+    reader.set(&table::PORT, &mut port, |port| port);
+    let listen = reader.parse(&table::LISTEN).unwrap_or(Listen::LOCAL);
+    server.listen = SocketAddr::new(listen.ip, listen.port.unwrap_or(port));
+    set_count(reader, &table::MAX_CONNECTIONS, &mut server.max_connections);
+    set_time(reader, &table::HEADER_TIMEOUT, &mut server.header_timeout);
+    set_time(reader, &table::BODY_TIMEOUT, &mut server.body_timeout);
+    reader.set(&table::MAX_API_BODY, &mut server.max_api_body, |ByteSize(bytes)| bytes);
+    reader.set(&table::MAX_REQUEST, &mut server.max_body, |ByteSize(bytes)| bytes);
+    reader.set(&table::API_CORS, &mut server.cors, |cors| cors);
+    server
+}
+
+/// More than this is a mistake, and more than a semaphore can count.
+const MOST: usize = 1_000_000;
+
+fn set_count(reader: &mut Reader<'_>, setting: &Setting, place: &mut usize) {
+    let count = |text: &str| match text.trim().parse() {
+        Ok(count @ 1..=MOST) => Ok(count),
+        _ => Err(format!("expected a whole number from 1 to {MOST}")),
+    };
+    if let Some(count) = reader.parse_with(setting, count) {
+        *place = count;
+    }
+}
+
+/// A time without which the server would wait for ever, or not at all.
+fn set_time(reader: &mut Reader<'_>, setting: &Setting, place: &mut Duration) {
+    let time = |text: &str| match text.parse() {
+        Ok(Span(Duration::ZERO)) => Err("must be longer than nothing".to_owned()),
+        Ok(Span(time)) => Ok(time),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Some(time) = reader.parse_with(setting, time) {
+        *place = time;
+    }
+}
+
+fn in_memory(ByteSize(bytes): ByteSize) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+fn warnings(source: &Source) -> Vec<String> {
+    let unknown = source.unknown().into_iter();
+    unknown.map(|name| format!("{name} is set, and no setting has this name")).collect()
+}
+
+// === impl Listen ===
+
+impl Listen {
+    const LOCAL: Self = Self { ip: IpAddr::V4(Ipv4Addr::LOCALHOST), port: None };
+}
+
+impl FromStr for Listen {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Self { ip: address.ip(), port: Some(address.port()) });
+        }
+        let ip =
+            text.parse().map_err(|_| "expected an IP address like 127.0.0.1, or one with a port like [::1]:8080")?;
+        Ok(Self { ip, port: None })
+    }
+}

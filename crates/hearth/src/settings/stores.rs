@@ -1,0 +1,67 @@
+//! The URLs that choose stores. What is not built yet is refused here, in words that say so, before anything starts.
+//! No message repeats more of a URL than its scheme: the rest may hold a password.
+
+/// Checks `DB_URL`. The rest of it is the store's to read.
+pub(super) fn database(url: &str) -> Result<String, String> {
+    match scheme(url) {
+        "sqlite" | "sqlite3" => Ok(url.trim().to_owned()),
+        scheme @ ("postgres" | "postgresql" | "mysql") => {
+            Err(format!("{scheme} is not built yet; this version stores in SQLite (sqlite3://path)"))
+        }
+        other => Err(format!("db type not supported {other}")),
+    }
+}
+
+/// Checks `LOGSTORE_URL`: empty or equal to the database's.
+pub(super) fn logs(url: &str, database: &str) -> Result<(), String> {
+    match scheme(url) {
+        _ if url.trim() == database => Ok(()),
+        scheme @ ("sqlite" | "sqlite3" | "postgres" | "postgresql" | "mysql" | "s3") => {
+            Err(format!("a log store of its own ({scheme}) is not built yet; logs are kept in the database"))
+        }
+        other => Err(format!("db type not supported {other}")),
+    }
+}
+
+/// Checks `MQ_URL`: the default, the database itself, has no URL.
+pub(super) fn queue(url: &str) -> Result<(), String> {
+    match scheme(url) {
+        "bolt" => Err("bolt is not supported; the queue is kept in the database, which is what you get when this \
+            setting is left out"
+            .to_owned()),
+        scheme @ ("memory" | "redis") => Err(format!("a queue in {scheme} is not built yet")),
+        other => Err(format!("mq type not supported {other}")),
+    }
+}
+
+fn scheme(url: &str) -> &str {
+    url.trim().split_once("://").map_or("(no scheme)", |(scheme, _)| scheme)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_built_is_refused_in_so_many_words() {
+        assert_eq!(database(" sqlite3://a.db "), Ok("sqlite3://a.db".into()));
+        assert!(database("postgres://u:secret@h/d").unwrap_err().contains("postgres is not built yet"));
+        assert_eq!(database("bolt:///x"), Err("db type not supported bolt".into()));
+        assert_eq!(database("/just/a/path"), Err("db type not supported (no scheme)".into()));
+        assert_eq!(logs("sqlite3://a.db", "sqlite3://a.db"), Ok(()));
+        assert!(logs("s3://k:secret@h/r/b", "sqlite3://a.db").unwrap_err().contains("(s3) is not built yet"));
+        assert_eq!(logs("x://", ""), Err("db type not supported x".into()));
+        assert!(queue("bolt:///data/mq.db").unwrap_err().contains("kept in the database"));
+        assert_eq!(queue("redis://h/"), Err("a queue in redis is not built yet".into()));
+        assert_eq!(queue("kafka://h"), Err("mq type not supported kafka".into()));
+    }
+
+    #[test]
+    fn no_refusal_repeats_a_password() {
+        for url in ["postgres://u:secret@h/d", "s3://k:secret@h/r/b", "redis://:secret@h", "x://secret"] {
+            for refusal in [database(url).err(), logs(url, "").err(), queue(url).err()] {
+                assert!(!refusal.unwrap_or_default().contains("secret"), "{url}");
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Every setting there is: its flag, its variables, its default and what it means. The command line, the environment,
+//! the help text and the documentation all come from here.
+
+/// One setting. Its own variable is `FN_` and the flag in capitals; some have an older name as well, which loses.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// The flag, without its dashes.
+    pub(crate) flag: &'static str,
+    /// The name that the contract's server reads.
+    pub(crate) older: Option<&'static str>,
+    /// How its value is called in the help text.
+    pub(crate) value: &'static str,
+    /// The default as people read it.
+    pub(crate) default: &'static str,
+    pub(crate) help: &'static str,
+    /// Its value is never repeated in a message.
+    pub(crate) secret: bool,
+}
+
+impl Setting {
+    const fn new(flag: &'static str, value: &'static str, default: &'static str, help: &'static str) -> Self {
+        Self { flag, older: None, value, default, help, secret: false }
+    }
+
+    const fn or(mut self, older: &'static str) -> Self {
+        self.older = Some(older);
+        self
+    }
+
+    const fn secret(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
+    /// Its own variable.
+    pub(crate) fn variable(&self) -> String {
+        format!("FN_{}", self.flag.to_ascii_uppercase().replace('-', "_"))
+    }
+}
+
+macro_rules! settings {
+    ($($name:ident = $setting:expr;)*) => {
+        $(pub(crate) const $name: Setting = $setting;)*
+        /// All of them, in the order of the help text.
+        pub(crate) const ALL: &[Setting] = &[$($name),*];
+    };
+}
+
+settings! {
+    LISTEN = Setting::new("listen", "ADDRESS", "127.0.0.1",
+        "Where to listen: an IP address, with or without a port. 0.0.0.0 is every IPv4 interface");
+    PORT = Setting::new("port", "PORT", "8080", "The port, where --listen has none. 0 lets the system choose").or("PORT");
+    DATA_DIR = Setting::new("data-dir", "DIR", "./data", "Where the server keeps its id, its lock and its database");
+    SERVER_ID = Setting::new("server-id", "ID", "kept in the data directory",
+        "Whose containers these are, over restarts: 26 characters, a ULID");
+    DB_URL = Setting::new("db-url", "URL", "hearth.db in the data directory",
+        "The database: sqlite3:///absolute/path or sqlite3://relative/path").or("DB_URL").secret();
+    LOGSTORE_URL = Setting::new("logstore-url", "URL", "the database",
+        "Where logs of calls are kept; so far only the database").or("LOGSTORE_URL").secret();
+    MQ_URL = Setting::new("mq-url", "URL", "the database",
+        "The queue of asynchronous calls; so far only the database").or("MQ_URL").secret();
+    LOG_LEVEL = Setting::new("log-level", "LEVEL", "info",
+        "What the server logs: debug, info, warn, error, fatal or panic").or("LOG_LEVEL");
+    LOG_FORMAT = Setting::new("log-format", "FORMAT", "text", "How it logs: text or json");
+    API_CORS = Setting::new("api-cors", "ORIGINS", "none",
+        "Origins of web pages that may use the API, with commas between").or("API_CORS");
+    ZIPKIN_URL = Setting::new("zipkin-url", "URL", "none", "Where traces go; not built yet").or("ZIPKIN_URL");
+
+    MAX_CONNECTIONS = Setting::new("max-connections", "NUMBER", "10000", "Connections at a time");
+    HEADER_TIMEOUT = Setting::new("header-timeout", "TIME", "30s",
+        "Time for a client to send the head of a request, and for an idle connection to be used again");
+    BODY_TIMEOUT = Setting::new("body-timeout", "TIME", "30s", "Time for the next piece of a request body to come");
+    MAX_API_BODY = Setting::new("max-api-body", "SIZE", "1MiB", "Body of a management request");
+    MAX_REQUEST = Setting::new("max-request", "SIZE", "64MiB", "Body of a request to a function");
+    MAX_RESPONSE = Setting::new("max-response", "SIZE", "64MiB", "Body of a function's answer");
+    DRAIN_TIMEOUT = Setting::new("drain-timeout", "TIME", "30s", "Time for accepted calls to end when the server stops");
+
+    DOCKER_HOST = Setting::new("docker-host", "URL", "unix:///var/run/docker.sock",
+        "The Docker engine: unix:///path or tcp://host:port").or("DOCKER_HOST");
+    DOCKER_TLS_VERIFY = Setting::new("docker-tls-verify", "FLAG", "none",
+        "TLS to the Docker engine; not built yet").or("DOCKER_TLS_VERIFY");
+    DOCKER_AUTH = Setting::new("docker-auth", "JSON", "none",
+        "Credentials for registries, as in Docker's config.json").or("DOCKER_AUTH").secret();
+    DOCKER_CONFIG = Setting::new("docker-config", "DIR", "~/.docker",
+        "Where a config.json with credentials is").or("DOCKER_CONFIG");
+    DOCKER_NETWORK = Setting::new("docker-network", "NAME", "the engine's", "The network of containers");
+    DOCKER_PIDS = Setting::new("docker-pids", "NUMBER", "1024", "Processes and threads of one container");
+    DOCKER_PULL_TIMEOUT = Setting::new("docker-pull-timeout", "TIME", "5m", "Time for the pull of one image");
+    DOCKER_STATS = Setting::new("docker-stats", "SOURCE", "auto",
+        "Where samples come from: auto (control groups where they are visible) or engine");
+
+    MEMORY = Setting::new("memory", "SIZE", "nine tenths of what is free at start",
+        "Memory that containers may reserve together");
+    CPUS = Setting::new("cpus", "NUMBER", "those there are", "CPUs of the node; decides how many containers start at once");
+    CONTAINER_CPU_MILLIS = Setting::new("container-cpu-millis", "NUMBER", "no limit",
+        "CPU limit of one container in thousandths of a core");
+    MAX_CONTAINERS_PER_FUNCTION = Setting::new("max-containers-per-function", "NUMBER", "512", "Containers of one function");
+    MAX_WAITING_PER_FUNCTION = Setting::new("max-waiting-per-function", "NUMBER", "1000",
+        "Calls of one function that may wait for a container");
+    MAX_WAITING = Setting::new("max-waiting", "NUMBER", "10000", "Calls that may wait for a container");
+    MAX_LOG = Setting::new("max-log", "SIZE", "1MiB", "Stored log of one call");
+    PREREAD = Setting::new("preread", "SIZE", "256KiB", "How much of a request body is read before a container is asked for");
+    STDERR_DRAIN = Setting::new("stderr-drain", "TIME", "250us",
+        "Silence on stderr after an answer before a container takes its next call");
+    MAX_STDERR_DRAIN = Setting::new("max-stderr-drain", "TIME", "5ms", "The most that this grows to for a container that is late");
+    RECORDER_RECORDS = Setting::new("recorder-records", "NUMBER", "50000",
+        "Ended calls that may wait to be stored before new ones are refused");
+    RECORDER_MEMORY = Setting::new("recorder-memory", "SIZE", "128MiB", "Memory that they may hold before that");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn flags_and_variables_are_unique_and_described() {
+        let flags: BTreeSet<_> = ALL.iter().map(|setting| setting.flag).collect();
+        assert_eq!(flags.len(), ALL.len());
+        let older: BTreeSet<_> = ALL.iter().filter_map(|setting| setting.older).collect();
+        assert!(older.iter().all(|name| !name.starts_with("FN_")));
+        assert!(ALL.iter().all(|setting| !setting.help.ends_with('.') && !setting.default.is_empty()));
+    }
+
+    #[test]
+    fn the_contracts_variables_are_all_known() {
+        for name in [
+            "PORT",
+            "DB_URL",
+            "LOGSTORE_URL",
+            "MQ_URL",
+            "LOG_LEVEL",
+            "API_CORS",
+            "ZIPKIN_URL",
+            "DOCKER_HOST",
+            "DOCKER_TLS_VERIFY",
+            "DOCKER_AUTH",
+            "DOCKER_CONFIG",
+        ] {
+            assert!(ALL.iter().any(|setting| setting.older == Some(name)), "{name}");
+        }
+        assert_eq!(DB_URL.variable(), "FN_DB_URL");
+        assert_eq!(MAX_CONNECTIONS.variable(), "FN_MAX_CONNECTIONS");
+    }
+}

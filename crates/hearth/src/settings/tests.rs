@@ -1,0 +1,111 @@
+use super::*;
+
+fn source(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> Source {
+    Source {
+        flags: flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+        environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+    }
+}
+
+fn read(flags: &[(&'static str, &str)], environment: &[(&str, &str)]) -> Settings {
+    Settings::read(&source(flags, environment)).unwrap()
+}
+
+#[test]
+fn the_defaults_are_those_the_table_tells() {
+    let settings = read(&[], &[]);
+    let told = |name: &str| ALL.iter().find(|setting| setting.flag == name).unwrap().default;
+    let size = |name: &str| told(name).parse::<ByteSize>().unwrap().0;
+    let time = |name: &str| told(name).parse::<Span>().unwrap().0;
+    let count = |name: &str| told(name).parse::<usize>().unwrap();
+    let (server, agent) = (settings.server, settings.agent);
+    assert_eq!(server.listen.to_string(), format!("{}:{}", told("listen"), told("port")));
+    assert_eq!(server.max_connections, count("max-connections"));
+    assert_eq!(server.header_timeout, time("header-timeout"));
+    assert_eq!(server.body_timeout, time("body-timeout"));
+    assert_eq!((server.max_api_body, server.max_body), (size("max-api-body"), size("max-request")));
+    assert_eq!(settings.drain, time("drain-timeout"));
+    assert_eq!(agent.max_response, size("max-response"));
+    assert_eq!((agent.max_log as u64, agent.preread as u64), (size("max-log"), size("preread")));
+    assert_eq!((agent.drain, agent.max_drain), (time("stderr-drain"), time("max-stderr-drain")));
+    assert_eq!(agent.max_containers_per_function, count("max-containers-per-function"));
+    assert_eq!(agent.max_waiting_per_function, count("max-waiting-per-function"));
+    assert_eq!(agent.max_waiting, count("max-waiting"));
+    assert_eq!(settings.data.database_url, "sqlite3://data/hearth.db");
+    let node =
+        hearth_datastore::Node { server_id: ServerId::generate(), instance_id: hearth_models::InstanceId::generate() };
+    let recorder = hearth_datastore::RecorderSettings::new(node);
+    assert_eq!(recorder.max_records as usize, count("recorder-records"));
+    assert_eq!(recorder.max_bytes, size("recorder-memory"));
+    let docker = hearth_drivers::docker::DockerConfig::new(node.server_id, node.instance_id);
+    assert_eq!(docker.pids_limit as usize, count("docker-pids"));
+    assert_eq!(docker.pull_limit, time("docker-pull-timeout"));
+    assert!(settings.warnings.is_empty());
+}
+
+#[test]
+fn a_flag_beats_our_variable_and_that_beats_the_older_one() {
+    let port =
+        |flags: &[(&'static str, &str)], environment: &[(&str, &str)]| read(flags, environment).server.listen.port();
+    let all = [("FN_PORT", "2"), ("PORT", "3")];
+    assert_eq!(port(&[("port", "1")], &all), 1);
+    assert_eq!(port(&[], &all), 2);
+    assert_eq!(port(&[], &all[1..]), 3);
+    assert_eq!(port(&[], &[("FN_PORT", " "), ("PORT", "3")]), 3, "an empty variable says nothing");
+    assert_eq!(port(&[], &[("FN_LISTEN", "127.0.0.1:9"), ("PORT", "3")]), 9);
+    assert_eq!(read(&[], &[("FN_LISTEN", "::1")]).server.listen.to_string(), "[::1]:8080");
+}
+
+#[test]
+fn everything_that_is_wrong_is_reported_at_once() {
+    let wrong = source(
+        &[("listen", "nowhere"), ("max-request", "lots")],
+        &[
+            ("PORT", "http"),
+            ("FN_LOG_LEVEL", "loud"),
+            ("API_CORS", "example.com"),
+            ("MQ_URL", "bolt:///data/mq.db"),
+            ("DB_URL", "postgres://u:secret@h/db"),
+            ("LOGSTORE_URL", "s3://key:secret@h/r/b"),
+            ("ZIPKIN_URL", "http://zipkin:9411"),
+            ("DOCKER_TLS_VERIFY", "1"),
+            ("FN_MAX_CONNECTIONS", "0"),
+            ("FN_HEADER_TIMEOUT", "0s"),
+            ("FN_DRAIN_TIMEOUT", "30"),
+            ("FN_SERVER_ID", "me"),
+            ("FN_DOCKER_STATS", "maybe"),
+            ("FN_DOCKER_PIDS", "0"),
+        ],
+    );
+    let Invalid(problems) = Settings::read(&wrong).unwrap_err();
+    assert_eq!(problems.len(), 16, "{problems:#?}");
+    for expected in [
+        "bad setting --listen 'nowhere': expected an IP address",
+        "bad setting --max-request 'lots': expected a whole number of bytes",
+        "bad setting PORT 'http': ",
+        "bad setting FN_LOG_LEVEL 'loud': Invalid log level.",
+        "bad setting API_CORS 'example.com': origin 'example.com' does not begin with http:// or https://",
+        "bad setting MQ_URL: bolt is not supported; the queue is kept in the database",
+        "bad setting DB_URL: postgres is not built yet",
+        "bad setting FN_DRAIN_TIMEOUT '30': expected a whole number and a unit",
+    ] {
+        assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{expected} in {problems:#?}");
+    }
+    assert!(!problems.iter().any(|problem| problem.contains("secret")), "{problems:#?}");
+}
+
+#[test]
+fn variables_that_no_setting_has_are_warned_of_and_open_doors_too() {
+    let settings =
+        read(&[("listen", "0.0.0.0")], &[("FN_LISTENN", "x"), ("FN_DB_URL", "sqlite3://x.db"), ("OTHER", "x")]);
+    assert_eq!(settings.warnings[0], "FN_LISTENN is set, and no setting has this name");
+    assert!(settings.warnings[1].starts_with("listening on 0.0.0.0:8080: "), "{:?}", settings.warnings);
+    assert_eq!(settings.warnings.len(), 2);
+    assert_eq!(settings.data.database_url, "sqlite3://x.db");
+}
+
+#[test]
+fn the_default_database_is_in_the_data_directory_whatever_its_name() {
+    let settings = read(&[("data-dir", "/var/lib/a?b#c%d")], &[]);
+    assert_eq!(settings.data.database_url, "sqlite3:///var/lib/a%3Fb%23c%25d/hearth.db");
+}

@@ -1,0 +1,225 @@
+//! Puts the parts together in the order in which they need each other, and takes them apart in the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hearth_agent::Agent;
+use hearth_datastore::{Datastore, Definitions, DefinitionsSettings, Node, Purger, RecorderService, RecorderSettings};
+use hearth_drivers::Driver;
+use hearth_drivers::docker::{DockerConfig, DockerDriver};
+use hearth_models::InstanceId;
+use hearth_server::{Parts, Readiness, Server, Serving};
+use prometheus::Registry;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::data_dir::{ClaimError, DataDir};
+use crate::settings::{self, Settings};
+use crate::spans::EngineSpans;
+
+/// Time for answers that are on their way out once the agent has stopped.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// Time for the engine to remove the last containers.
+const LAST_REMOVALS: Duration = Duration::from_secs(10);
+/// Pause between two tries to clean up what an earlier process left.
+const CLEAN_AGAIN: Duration = Duration::from_secs(2);
+
+/// A server that runs.
+#[derive(Debug)]
+pub(crate) struct Hearth {
+    serving: Serving,
+    readiness: Readiness,
+    agent: Agent,
+    driver: Arc<dyn Driver>,
+    datastore: Arc<dyn Datastore>,
+    /// The recorder and the other services; none of them ends before it is told to.
+    services: JoinSet<()>,
+    stop_services: CancellationToken,
+    drain: Duration,
+    // Last, so that nobody else gets the directory before everything above is gone.
+    _data: DataDir,
+}
+
+/// Why a server did not come up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    Data(#[from] ClaimError),
+    #[error(transparent)]
+    Store(hearth_datastore::Error),
+    #[error("cannot use the Docker engine")]
+    Setting(#[source] hearth_drivers::Error),
+    #[error(
+        "cannot reach the Docker engine at {host}; start it (from a clone of the sources, scripts/docker.sh does), or say where it is with DOCKER_HOST"
+    )]
+    NoEngine {
+        host: String,
+        #[source]
+        source: hearth_drivers::Error,
+    },
+    #[error(transparent)]
+    Listen(#[from] hearth_server::BindError),
+    #[error("cannot register metrics")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl StartError {
+    /// What the process exits with.
+    pub(crate) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Store(hearth_datastore::Error::Config(_)) | Self::Setting(_) => 64,
+            Self::NoEngine { .. } => 69,
+            _ => 1,
+        }
+    }
+}
+
+// === impl Hearth ===
+
+impl Hearth {
+    /// Starts everything. It listens when this returns, and is ready once [`until_stopped`](Self::until_stopped) has
+    /// cleaned up what an earlier process left.
+    pub(crate) async fn start(settings: Settings) -> Result<Self, StartError> {
+        let data = DataDir::claim(&settings.data.directory, settings.data.server_id)?;
+        let node = Node { server_id: data.server_id, instance_id: InstanceId::generate() };
+        let store = hearth_datastore::open(&settings.data.database_url).await.map_err(StartError::Store)?;
+        let registry = Registry::new();
+        let driver = connect(node, settings.docker, &registry).await?;
+
+        let (mut services, stop_services) = (JoinSet::new(), CancellationToken::new());
+        let definitions = Definitions::new(Arc::clone(&store), DefinitionsSettings::default());
+        let datastore: Arc<dyn Datastore> = Arc::new(definitions);
+        let (recorder, recording) =
+            hearth_datastore::Recorder::new(Arc::clone(&store) as _, recorder_settings(node, settings.recorder));
+        services.spawn(record(recording, stop_services.clone()));
+        services.spawn(Purger::new(Arc::clone(&store)).run(stop_services.clone()));
+
+        let metrics = Arc::new(hearth_agent::Metrics::register(&registry)?);
+        let agent = Agent::start(Arc::clone(&driver), recorder.clone(), metrics, settings.agent);
+        let readiness = Readiness::default();
+        let parts = Parts {
+            datastore: Arc::clone(&datastore),
+            recorder,
+            agent: agent.clone(),
+            engine: Arc::clone(&driver),
+            registry,
+            readiness: readiness.clone(),
+        };
+        let serving = Server::bind(settings.server, parts).await?.serve();
+        tracing::info!(server.id = %node.server_id, "listening on http://{}", serving.address());
+        services.spawn(clean(node, Arc::clone(&driver), Arc::clone(&store), readiness.clone(), stop_services.clone()));
+        Ok(Self {
+            serving,
+            readiness,
+            agent,
+            driver,
+            datastore,
+            services,
+            stop_services,
+            drain: settings.drain,
+            _data: data,
+        })
+    }
+
+    /// Waits until a service dies, which none does by itself.
+    pub(crate) async fn failure(&mut self) -> JoinError {
+        loop {
+            match self.services.join_next().await {
+                Some(Err(error)) => return error,
+                // Cleaning up is over; the others go on.
+                Some(Ok(())) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Takes no more requests, lets accepted calls end for a while, removes all containers and stores all records.
+    pub(crate) async fn stop(mut self) {
+        let deadline = Instant::now() + self.drain;
+        self.readiness.close();
+        let left = self.serving.drain(self.drain).await;
+        if left > 0 {
+            tracing::warn!(connections = left, "calls run beyond the drain deadline and are stopped");
+        }
+        self.agent.shutdown(deadline.saturating_duration_since(Instant::now())).await;
+        self.serving.close(LAST_ANSWERS).await;
+        self.stop_services.cancel();
+        while let Some(ended) = self.services.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a service ended badly");
+            }
+        }
+        let left = self.driver.shutdown(LAST_REMOVALS).await;
+        if left > 0 {
+            tracing::warn!(containers = left, "containers could not be removed; the next start will remove them");
+        }
+        self.datastore.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+async fn connect(node: Node, settings: settings::Docker, registry: &Registry) -> Result<Arc<dyn Driver>, StartError> {
+    let host = settings.host.clone().unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned());
+    let mut config = DockerConfig {
+        host: settings.host,
+        credentials: settings.credentials,
+        stats_from: settings.stats_from,
+        network: settings.network,
+        ..DockerConfig::new(node.server_id, node.instance_id)
+    };
+    config.pids_limit = settings.pids.unwrap_or(config.pids_limit);
+    config.pull_limit = settings.pull_limit.unwrap_or(config.pull_limit);
+    let spans = Arc::new(EngineSpans::register(registry)?);
+    match DockerDriver::connect(config, spans).await {
+        Ok(driver) => Ok(Arc::new(driver)),
+        Err(source @ hearth_drivers::Error::Setting { .. }) => Err(StartError::Setting(source)),
+        Err(source) => Err(StartError::NoEngine { host, source }),
+    }
+}
+
+fn recorder_settings(node: Node, settings: settings::Recorder) -> RecorderSettings {
+    let defaults = RecorderSettings::new(node);
+    RecorderSettings {
+        max_records: settings.max_records.unwrap_or(defaults.max_records),
+        max_bytes: settings.max_bytes.unwrap_or(defaults.max_bytes),
+        ..defaults
+    }
+}
+
+async fn record(service: RecorderService, stop: CancellationToken) {
+    let counts = service.run(stop).await;
+    if counts.pending > 0 {
+        tracing::error!(records = counts.pending, "records of calls could not be stored");
+    }
+}
+
+/// Removes the containers of earlier processes of this server, then closes the calls they left open, then lets the
+/// world know that it is ready. Tries until it is done: others may wait for it, but nothing here may go wrong for good.
+async fn clean(
+    node: Node,
+    driver: Arc<dyn Driver>,
+    store: Arc<dyn Datastore>,
+    readiness: Readiness,
+    stop: CancellationToken,
+) {
+    let cleaning = async {
+        while let Err(error) = clean_once(node, &*driver, &*store).await {
+            tracing::warn!("cleaning up after an earlier process: {error:#}");
+            sleep(CLEAN_AGAIN).await;
+        }
+        readiness.open();
+        tracing::info!("ready");
+    };
+    // Told to stop meanwhile, it leaves the rest to the next start.
+    stop.run_until_cancelled(cleaning).await.unwrap_or_default();
+}
+
+async fn clean_once(node: Node, driver: &dyn Driver, store: &dyn Datastore) -> anyhow::Result<()> {
+    let containers = driver.remove_orphans().await?;
+    let calls = store.interrupt(node).await?;
+    if containers > 0 || calls > 0 {
+        tracing::info!(containers, calls, "an earlier process of this server did not stop in good order: cleaned up");
+    }
+    Ok(())
+}
