@@ -96,12 +96,13 @@ impl Recorder {
 
     /// A call was accepted: from now on it can be read.
     pub fn begin(&self, call: &Call) {
-        self.shared.table.put_live(Arc::new(call.clone()));
+        self.shared.table.insert(Arc::new(call.clone()));
     }
 
-    /// A call that had begun changed without ending: it runs now, or waits again. What has ended stays as it ended.
+    /// A call that had begun changed without ending: it runs now, or waits again. What has not begun
+    /// here, or has ended, stays as it is.
     pub fn update(&self, call: &Call) {
-        self.shared.table.put_live(Arc::new(call.clone()));
+        self.shared.table.change(Arc::new(call.clone()));
     }
 
     /// The caller of a call is about to have its answer, and the end of its record will follow at once. Who reads the

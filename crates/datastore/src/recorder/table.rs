@@ -50,16 +50,17 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// A call was accepted or changed. What has ended stays as it ended.
-    pub(super) fn put_live(&self, call: Arc<Call>) {
-        let mut shard = self.shard(call.id);
-        match shard.get_mut(&call.id) {
-            None => {
-                let entry = Entry::Live { since: Instant::now(), written: None, answered: false, call };
-                shard.insert(entry.call().id, entry);
-            }
-            Some(Entry::Live { call: stands, .. }) => *stands = call,
-            Some(Entry::Ended(_)) => {}
+    /// A call was accepted.
+    pub(super) fn insert(&self, call: Arc<Call>) {
+        let id = call.id;
+        let live = || Entry::Live { since: Instant::now(), written: None, answered: false, call };
+        self.shard(id).entry(id).or_insert_with(live);
+    }
+
+    /// A live call changed. One that has ended does not come back, whether it is still here or long stored.
+    pub(super) fn change(&self, call: Arc<Call>) {
+        if let Some(Entry::Live { call: stands, .. }) = self.shard(call.id).get_mut(&call.id) {
+            *stands = call;
         }
     }
 

@@ -47,6 +47,8 @@ async fn a_call_can_be_read_at_every_moment() {
         assert_eq!(recorder.log(app_id, id).await.unwrap(), &b"\0\xff"[..]);
     }
     // A change that comes late does not bring an ended call back.
+    recorder.update(&call);
+    assert_eq!(recorder.live(), 0);
     assert!(recorder.call(AppId::generate(), id).await.is_err());
     bench.stop().await;
 }
