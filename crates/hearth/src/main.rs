@@ -1,7 +1,6 @@
 //! The `hearth` binary: settings, wiring, signals. What concerns the whole process is chosen here and nowhere else:
 //! the runtime (tokio's, a worker per CPU), the allocator (the system's), the log, and the exit code.
 
-mod capacity;
 mod cli;
 mod data_dir;
 mod logging;

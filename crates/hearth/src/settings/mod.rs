@@ -15,7 +15,6 @@ use std::time::Duration;
 use hearth_drivers::docker::{CredentialSources, StatsFrom};
 use hearth_models::ServerId;
 
-use crate::capacity;
 use crate::logging::{Level, LogFormat};
 use crate::units::{ByteSize, Span};
 use source::Reader;
@@ -178,7 +177,8 @@ fn recorder(reader: &mut Reader<'_>) -> Recorder {
 }
 
 fn agent(reader: &mut Reader<'_>) -> hearth_agent::Settings {
-    let mut agent = hearth_agent::Settings { memory: capacity::detect(), ..hearth_agent::Settings::default() };
+    let mut agent =
+        hearth_agent::Settings { memory: hearth_agent::memory_capacity(), ..hearth_agent::Settings::default() };
     reader.set(&table::MEMORY, &mut agent.memory, |ByteSize(bytes)| bytes);
     set_count(reader, &table::CPUS, &mut agent.cpus);
     set_count(reader, &table::MAX_CONTAINERS_PER_FUNCTION, &mut agent.max_containers_per_function);

@@ -89,7 +89,7 @@ settings! {
     DOCKER_STATS = Setting::new("docker-stats", "SOURCE", "auto",
         "Where samples come from: auto (control groups where they are visible) or engine");
 
-    MEMORY = Setting::new("memory", "SIZE", "nine tenths of what is free at start",
+    MEMORY = Setting::new("memory", "SIZE", "what is free at start",
         "Memory that containers may reserve together");
     CPUS = Setting::new("cpus", "NUMBER", "those there are", "CPUs of the node; decides how many containers start at once");
     CONTAINER_CPU_MILLIS = Setting::new("container-cpu-millis", "NUMBER", "no limit",

@@ -1,0 +1,72 @@
+//! The binary from outside, as far as it gets without a Docker engine: usage, settings, and what it says when it
+//! cannot start.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs `hearth` with these arguments and variables, and nothing else of this environment.
+fn hearth(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_hearth"))
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .current_dir(directory)
+        .output()
+        .unwrap()
+}
+
+fn lines(bytes: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn all_bad_settings_are_reported_at_once_and_nothing_is_started() {
+    let home = tempfile::tempdir().unwrap();
+    let environment =
+        [("PORT", "http"), ("FN_LOG_LEVEL", "loud"), ("MQ_URL", "bolt:///mq.db"), ("DB_URL", "mysql://u:pw@h/d")];
+    let output = hearth(home.path(), &["serve", "--listen", "nowhere"], &environment);
+    assert_eq!(output.status.code(), Some(64));
+    let said = lines(&output.stderr);
+    assert_eq!(said.len(), 5, "{said:#?}");
+    assert!(said.iter().all(|line| line.starts_with("hearth: bad setting ")), "{said:#?}");
+    assert!(!said.concat().contains("pw"), "no secret is repeated");
+    assert!(!home.path().join("data").exists(), "no file is made");
+}
+
+#[test]
+fn without_an_engine_it_says_in_one_line_what_to_do() {
+    let home = tempfile::tempdir().unwrap();
+    let output = hearth(home.path(), &["serve", "--port", "0"], &[("DOCKER_HOST", "unix:///nowhere/docker.sock")]);
+    assert_eq!(output.status.code(), Some(69));
+    let said = lines(&output.stderr);
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert!(said[0].starts_with("hearth: cannot reach the Docker engine at unix:///nowhere/docker.sock; start it"));
+    assert!(home.path().join("data/server-id").exists());
+}
+
+#[test]
+fn a_docker_host_that_is_none_is_a_bad_setting() {
+    let home = tempfile::tempdir().unwrap();
+    let output = hearth(home.path(), &["serve", "--port", "0"], &[("DOCKER_HOST", "ssh://h")]);
+    assert_eq!(output.status.code(), Some(64), "{:?}", lines(&output.stderr));
+}
+
+#[test]
+fn wrong_usage_is_told_from_help() {
+    let home = tempfile::tempdir().unwrap();
+    for (arguments, code, word) in [
+        (&["--version"][..], 0, "hearth "),
+        (&["help"], 0, "serve"),
+        (&["serve", "--help"], 0, "FN_DB_URL, DB_URL"),
+        (&[], 64, "serve"),
+        (&["serve", "--listne", "x"], 64, "--listen"),
+        (&["swerve"], 64, "serve"),
+    ] {
+        let output = hearth(home.path(), arguments, &[]);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        let said = [output.stdout, output.stderr].concat();
+        assert!(String::from_utf8_lossy(&said).contains(word), "{arguments:?}");
+    }
+}
