@@ -12,6 +12,7 @@ mod images;
 mod leaks;
 mod promises;
 mod registry;
+mod restart;
 mod samples;
 mod speed;
 mod support;

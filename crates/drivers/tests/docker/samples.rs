@@ -71,7 +71,8 @@ async fn one_container_shows_the_same_figures_to_both() {
     println!("control group: {ours:?}");
     assert_eq!(raw["memory_stats"]["limit"], ours.mem_limit);
     let usage = raw["memory_stats"]["usage"].as_u64().unwrap();
-    assert!(usage.abs_diff(ours.mem_usage) < 64 << 10, "{usage} {}", ours.mem_usage);
+    // The kernel charges in batches per CPU.
+    assert!(usage.abs_diff(ours.mem_usage) < 1 << 20, "{usage} {}", ours.mem_usage);
     let sent = raw["networks"]["eth0"]["tx_bytes"].as_u64().unwrap();
     // Neighbour discovery goes on meanwhile.
     assert!(sent.abs_diff(ours.net_tx) < 4 << 10, "{sent} {}", ours.net_tx);
