@@ -41,6 +41,10 @@ deny: ## licences, banned crates and sources of all dependencies
 	@scripts/tools.sh deny
 	$(CARGO) deny --locked check bans licenses sources
 
+.PHONY: bench
+bench: prerequisites ## the server under load, beside containers without it; FLAGS=--quick is short
+	@scripts/bench.sh $(FLAGS)
+
 .PHONY: functions
 functions: docker ## the images of the fixture and of the sample functions
 	@scripts/functions.sh
