@@ -17,6 +17,7 @@ mod json;
 mod metrics;
 mod operations;
 mod paths;
+mod patient;
 mod query;
 mod readiness;
 mod redirect;

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use crate::api::{self, Api};
+use crate::patient::Patient;
 use crate::{Parts, Settings};
 
 /// Once the server drains, a connection on which no request ever began gets this long for one that is on its way.
@@ -69,6 +70,7 @@ pub enum BindError {
 #[derive(Clone)]
 struct Connections {
     http: http1::Builder,
+    write_timeout: Duration,
     router: Router,
     draining: CancellationToken,
     closed: CancellationToken,
@@ -112,6 +114,7 @@ impl Server {
         http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout).title_case_headers(true);
         let connections = Connections {
             http,
+            write_timeout: settings.write_timeout,
             router: api::router(Arc::clone(&self.api)),
             draining: serving.draining.clone(),
             closed: serving.closed.clone(),
@@ -185,6 +188,7 @@ impl Connections {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
+        let stream = Patient::new(stream, self.write_timeout);
         let spoke = Arc::new(AtomicBool::new(false));
         let service = {
             let (router, spoke) = (self.router, Arc::clone(&spoke));

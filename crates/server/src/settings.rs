@@ -17,6 +17,8 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// How long the next piece of a request body may take to come.
     pub body_timeout: Duration,
+    /// How long a client may take nothing of its answer before the connection is cut.
+    pub write_timeout: Duration,
     /// Body of a management request.
     pub max_api_body: u64,
     /// Body of a request to a function.
@@ -32,6 +34,7 @@ impl Default for Settings {
             max_connections: 10_000,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(60),
             max_api_body: 1024 * 1024,
             max_body: 64 * 1024 * 1024,
             cors: Cors::default(),

@@ -204,6 +204,7 @@ fn server(reader: &mut Reader<'_>) -> hearth_server::Settings {
     set_count(reader, &table::MAX_CONNECTIONS, &mut server.max_connections);
     set_time(reader, &table::HEADER_TIMEOUT, &mut server.header_timeout);
     set_time(reader, &table::BODY_TIMEOUT, &mut server.body_timeout);
+    set_time(reader, &table::WRITE_TIMEOUT, &mut server.write_timeout);
     reader.set(&table::MAX_API_BODY, &mut server.max_api_body, |ByteSize(bytes)| bytes);
     reader.set(&table::MAX_REQUEST, &mut server.max_body, |ByteSize(bytes)| bytes);
     reader.set(&table::API_CORS, &mut server.cors, |cors| cors);

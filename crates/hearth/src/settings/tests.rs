@@ -23,6 +23,7 @@ fn the_defaults_are_those_the_table_tells() {
     assert_eq!(server.max_connections, count("max-connections"));
     assert_eq!(server.header_timeout, time("header-timeout"));
     assert_eq!(server.body_timeout, time("body-timeout"));
+    assert_eq!(server.write_timeout, time("write-timeout"));
     assert_eq!((server.max_api_body, server.max_body), (size("max-api-body"), size("max-request")));
     assert_eq!(settings.drain, time("drain-timeout"));
     assert_eq!(agent.max_response, size("max-response"));

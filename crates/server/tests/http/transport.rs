@@ -78,6 +78,24 @@ async fn a_client_that_sends_far_too_much_still_reads_its_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_takes_nothing_of_its_answer_is_cut_off() {
+    let big = Program::new(|io| async move {
+        io.stdout(vec![b'x'; 16 << 20]).await;
+        Exit::Code(0)
+    });
+    let stall = Duration::from_millis(200);
+    let app = Options::default().image("big", big).server(|settings| settings.write_timeout = stall).start().await;
+    app.create_app("app").await;
+    app.create_route(r#""path":"/b","image":"big""#).await;
+    let mut stream = TcpStream::connect(app.address).await.unwrap();
+    stream.write_all(b"GET /r/app/b HTTP/1.1\r\nHost: h\r\n\r\n").await.unwrap();
+    stream.read_u8().await.unwrap();
+    // Were it not cut off, it would still be there when the drain ends.
+    assert_eq!(app.serving.drain(PATIENCE).await, 0);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_over_the_limit_wait_their_turn() {
     let app = Options::default().server(|settings| settings.max_connections = 1).start().await;
     let mut first = TcpStream::connect(app.address).await.unwrap();
