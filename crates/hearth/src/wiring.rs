@@ -78,8 +78,8 @@ impl StartError {
 // === impl Hearth ===
 
 impl Hearth {
-    /// Starts everything. It listens when this returns, and is ready once [`until_stopped`](Self::until_stopped) has
-    /// cleaned up what an earlier process left.
+    /// Starts everything. It listens when this returns, and is ready a moment later, when what an earlier process left
+    /// is cleaned up.
     pub(crate) async fn start(settings: Settings) -> Result<Self, StartError> {
         let data = DataDir::claim(&settings.data.directory, settings.data.server_id)?;
         let node = Node { server_id: data.server_id, instance_id: InstanceId::generate() };
