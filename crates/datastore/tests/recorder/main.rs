@@ -370,3 +370,17 @@ async fn who_has_an_answer_reads_the_end_of_the_call() {
     assert_eq!(began.elapsed(), Duration::from_secs(2));
     bench.stop().await;
 }
+
+/// A call can leave the table and enter the store while a list looks at one after the other.
+#[tokio::test(start_paused = true)]
+async fn what_ended_in_the_store_is_listed_as_ended() {
+    let bench = Bench::new(|_| {});
+    let mut call = bench.accepted();
+    call.start().unwrap();
+    bench.recorder.begin(&call);
+    call.succeed().unwrap();
+    bench.store.with(|state| state.calls.insert(call.id, call.clone()));
+    let listed = bench.recorder.calls(bench.app_id, &CallFilter::default()).await;
+    assert_eq!(listed.unwrap(), [call]);
+    bench.stop().await;
+}
