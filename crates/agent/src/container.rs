@@ -25,6 +25,8 @@ use crate::quiet::Quiet;
 
 /// A function that has answered gets so long to take the rest of its request.
 const TAKE_REQUEST: Duration = Duration::from_millis(100);
+/// Until then its stdin is looked at so often.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// A container whose output ended gets so long to say how it ended, where that does not decide the outcome alone.
 const TELL_EXIT: Duration = Duration::from_secs(2);
 /// A drain ends after so long even if stderr never falls silent.
@@ -209,6 +211,9 @@ impl Wire {
         if !self.output_ended {
             fate = fate.and(self.drain(&mut work).await);
         }
+        if fate == Fate::Reusable {
+            fate = self.request_is_read(work.format).await;
+        }
         last.into_iter().for_each(|stat| work.live.sample(stat));
         work.live.end(match (&result, taken) {
             (Err(error), _) => Err(error),
@@ -308,6 +313,21 @@ impl Wire {
         Fate::Reusable
     }
 
+    /// What a function leaves unread of one request it would take for the beginning of the next: whoever sent it could
+    /// make up a request of another caller. Where the pipe can be seen, it has to be empty.
+    async fn request_is_read(&mut self, format: Format) -> Fate {
+        let end = Instant::now() + TAKE_REQUEST;
+        while self.probe.unread().is_some_and(|unread| unread > may_stay_unread(format)) {
+            if Instant::now() >= end {
+                tracing::warn!(container_id = self.id(), "container answered and did not read its request to the end");
+                return Fate::Spent;
+            }
+            // The kernel tells nobody when a pipe becomes empty.
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Fate::Reusable
+    }
+
     /// Waits for late log lines of the call until stderr has been silent for the window.
     async fn drain(&mut self, work: &mut Work) -> Fate {
         let begun = Instant::now();
@@ -357,6 +377,14 @@ fn read_answer(work: &mut Work) -> Result<bool, Error> {
         }
     }
     Ok(false)
+}
+
+/// A reader of `json` may stop at the closing brace; the two line ends behind it mean nothing.
+const fn may_stay_unread(format: Format) -> u64 {
+    match format {
+        Format::Json => 2,
+        Format::Default | Format::Http => 0,
+    }
 }
 
 fn fate_of(decoder: &Decoder) -> Fate {

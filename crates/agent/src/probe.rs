@@ -30,6 +30,14 @@ impl Probe {
         Self { source: Some(source), next_at, executing_since: None, names, metrics }
     }
 
+    /// Bytes that the container was sent and has not read, where that can be seen.
+    pub(crate) fn unread(&self) -> Option<u64> {
+        match &self.source {
+            Some(StatsSource::Direct(sampler)) => sampler.unread(),
+            _ => None,
+        }
+    }
+
     /// An execution begins: what comes from now on is its own.
     pub(crate) fn begin(&mut self) {
         let now = Instant::now();

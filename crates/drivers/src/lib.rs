@@ -126,6 +126,12 @@ pub trait Sampler: Send + 'static {
     /// Begins a new interval: the CPU figures of the next sample count from now. Costs a few microseconds.
     fn mark(&mut self);
 
+    /// How many bytes the container has been sent and has not read yet; none where that cannot be seen. Costs a few
+    /// microseconds.
+    fn unread(&self) -> Option<u64> {
+        None
+    }
+
     /// A sample of now, its CPU figures counted since the last mark or sample. None once the container is gone.
     fn sample(&mut self) -> Option<Stat>;
 }

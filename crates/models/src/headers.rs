@@ -48,17 +48,17 @@ impl HeadersPatch {
 /// lower case (`fn_CALL_id` is `Fn_call_id`). A name that is no HTTP token stays as it is.
 #[must_use]
 pub fn canonical_header_name(name: &str) -> String {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if !name.bytes().all(is_token) {
-        return name.to_owned();
-    }
     let mut upper = true;
-    let canonical = |c: char| {
-        let out = if upper { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
-        upper = c == '-';
-        out
-    };
-    name.chars().map(canonical).collect()
+    let mut canonical = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if !matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+        {
+            return name.to_owned();
+        }
+        canonical.push(char::from(if upper { byte.to_ascii_uppercase() } else { byte.to_ascii_lowercase() }));
+        upper = byte == b'-';
+    }
+    canonical
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hearth_models::{Metrics, Stat, Timestamp};
+use rustix::fs::{Mode, OFlags};
 use rustix::param::clock_ticks_per_second;
 use rustix::system::sysinfo;
 use tokio::time::Instant;
@@ -25,6 +26,9 @@ pub(crate) struct CgroupSampler {
     memory_limit: u64,
     disk: Disk,
     network: File,
+    /// The stdin of the container's first process. Opened anew each time: a reader that stays would keep the pipe
+    /// alive after the container.
+    stdin: Option<PathBuf>,
     buffer: Vec<u8>,
     /// What the next sample's CPU figures count from.
     mark: Option<(Instant, CpuTime)>,
@@ -53,7 +57,8 @@ impl CgroupSampler {
             return Err(io::Error::new(io::ErrorKind::NotFound, "no process is in the control group"));
         };
         let network = File::open(format!("/proc/{pid}/net/dev"))?;
-        Self::open_with(group, network)
+        let stdin = Some(format!("/proc/{pid}/fd/0").into());
+        Ok(Self { stdin, ..Self::open_with(group, network)? })
     }
 
     fn open_with(group: &Group, network: File) -> io::Result<Self> {
@@ -79,9 +84,16 @@ impl CgroupSampler {
         let all = sysinfo();
         let all = u64::from(all.mem_unit).saturating_mul(all.totalram);
         let memory_limit = parse::limit(read(&limit, &mut buffer)?).map_or(all, |limit| limit.min(all));
-        let mut sampler = Self { cpu, memory, memory_limit, disk, network, buffer, mark: None };
+        let mut sampler = Self { cpu, memory, memory_limit, disk, network, stdin: None, buffer, mark: None };
         sampler.mark();
         Ok(sampler)
+    }
+
+    fn unread(&self) -> Option<io::Result<u64>> {
+        let stdin = self.stdin.as_ref()?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let pipe = rustix::fs::open(stdin, flags, Mode::empty());
+        Some(pipe.and_then(|pipe| rustix::io::ioctl_fionread(&pipe)).map_err(io::Error::from))
     }
 
     fn read(&mut self) -> io::Result<Metrics> {
@@ -108,6 +120,11 @@ impl CgroupSampler {
 }
 
 impl Sampler for CgroupSampler {
+    fn unread(&self) -> Option<u64> {
+        // A container that has just ended has no stdin any more, and nothing that matters in it.
+        self.unread()?.ok()
+    }
+
     fn mark(&mut self) {
         let now = Instant::now();
         // A group that is gone has no figures; the next sample will say so.
