@@ -43,6 +43,7 @@ impl Error {
     pub fn to_model(&self) -> hearth_models::Error {
         match self {
             Self::Model(error) => error.clone(),
+            Self::Unavailable(_) => hearth_models::Error::StoreUnavailable,
             _ => hearth_models::Error::Internal,
         }
     }

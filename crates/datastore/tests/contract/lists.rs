@@ -65,6 +65,7 @@ pub(crate) async fn pages_of_apps_make_the_whole_list(store: Arc<dyn Datastore>)
             let after = listed.last().map_or(String::new(), |last| Cursor::after(last).to_string());
             let apps = store.apps(&page(&after, n)).await.unwrap();
             listed.extend(apps.iter().map(|app| app.name.clone()));
+            assert!(listed.len() <= wanted.len(), "pages repeat: {listed:?}");
             if apps.len() < n {
                 break;
             }
