@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hearth_datastore::Recorder;
 use hearth_drivers::{Driver, Image};
-use hearth_models::{Error, FnId, Format};
+use hearth_models::{AppId, Error, FnId, Format};
 use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
@@ -91,7 +91,12 @@ impl Agent {
 
     /// A function changed or was deleted: its idle containers go at once, busy ones after their call.
     pub fn function_changed(&self, function: FnId) {
-        self.shared.dispatch.retire_function(function);
+        self.shared.dispatch.retire(|key| key.function == function);
+    }
+
+    /// An app changed or was deleted: the same for all its functions.
+    pub fn app_changed(&self, app: AppId) {
+        self.shared.dispatch.retire(|key| key.app == app);
     }
 
     /// Counts of calls by path.
@@ -238,7 +243,7 @@ fn refuse(live: LiveCall, error: Error) -> Failure {
 fn slot_key(invocation: &Invocation, image: &Image) -> SlotKey {
     let Invocation { app, function, fn_path, .. } = invocation;
     let parts = (&image.id, function.format, &function.limits, function.call_type, &function.config, &app.config);
-    SlotKey::new(function.id, &(parts, app.id, &app.name, fn_path))
+    SlotKey::new(app.id, function.id, &(parts, &app.name, fn_path))
 }
 
 fn template(invocation: &Invocation, image: &Image) -> Arc<Template> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hearth_drivers::{ContainerSpec, Driver, Image};
-use hearth_models::{Error, FnId, Format, FunctionLimits};
+use hearth_models::{Error, Format, FunctionLimits};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -139,14 +139,14 @@ impl Dispatch {
         self.lock().gauges()
     }
 
-    pub(crate) fn retire_function(self: &Arc<Self>, function: FnId) {
-        self.tell(|node, _, actions| node.retire_function(function, actions));
+    pub(crate) fn retire(self: &Arc<Self>, which: impl Fn(&SlotKey) -> bool) {
+        self.tell(|node, _, actions| node.retire(which, actions));
     }
 
     /// Lets every container go, idle ones at once and busy ones after their call; what is left after `patience` is
     /// stopped. Returns when all are gone.
     pub(crate) async fn shutdown(self: &Arc<Self>, patience: Duration) {
-        self.tell(|node, _, actions| node.retire_everything(actions));
+        self.retire(|_| true);
         self.containers.close();
         if tokio::time::timeout(patience, self.containers.wait()).await.is_err() {
             tracing::warn!("containers still work at the end of the drain, stopping them");

@@ -38,7 +38,7 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// What the client is told. Everything but the client's own mistakes is [`Internal`](hearth_models::Error::Internal).
+    /// What the client is told: its own mistakes, that the store is away, or nothing but that something failed.
     #[must_use]
     pub fn to_model(&self) -> hearth_models::Error {
         match self {

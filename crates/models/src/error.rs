@@ -119,6 +119,9 @@ pub enum Error {
     /// The container engine is away.
     #[error("container engine unavailable")]
     EngineUnavailable,
+    /// The database is away.
+    #[error("database unavailable")]
+    StoreUnavailable,
     /// The server is about to stop.
     #[error("server is shutting down")]
     ShuttingDown,
@@ -178,7 +181,11 @@ impl Error {
             | Self::ResponseTooLarge { .. }
             | Self::StartFailed(_) => 502,
             Self::PullFailed { status, .. } => *status,
-            Self::Busy | Self::NoCapacity(_) | Self::EngineUnavailable | Self::ShuttingDown => 503,
+            Self::Busy
+            | Self::NoCapacity(_)
+            | Self::EngineUnavailable
+            | Self::StoreUnavailable
+            | Self::ShuttingDown => 503,
             Self::TimedOut => 504,
         }
     }
@@ -188,7 +195,7 @@ impl Error {
     pub const fn retry_after(&self) -> Option<u32> {
         match self {
             Self::Busy | Self::NoCapacity(_) => Some(15),
-            Self::EngineUnavailable | Self::ShuttingDown => Some(2),
+            Self::EngineUnavailable | Self::StoreUnavailable | Self::ShuttingDown => Some(2),
             _ => None,
         }
     }

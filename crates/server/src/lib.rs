@@ -9,7 +9,6 @@
 mod abort;
 mod answer;
 mod api;
-mod changes;
 mod cors;
 mod error;
 mod invoke;

@@ -17,27 +17,28 @@ mod tests;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use hearth_models::{Error, FnId};
+use hearth_models::{AppId, Error, FnId};
 
 pub(crate) use scheduler::{Gauges, Scheduler};
 
 /// Everything that a running container bakes in, by its digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SlotKey {
+    pub(crate) app: AppId,
     pub(crate) function: FnId,
     digest: (u64, u64),
 }
 
 impl SlotKey {
-    /// The key of containers of `function` that are made of `parts`.
-    pub(crate) fn new(function: FnId, parts: &impl Hash) -> Self {
+    /// The key of containers of `function` of `app` that are made of `parts`.
+    pub(crate) fn new(app: AppId, function: FnId, parts: &impl Hash) -> Self {
         let digest = |salt: u64| {
             let mut hasher = DefaultHasher::new();
             salt.hash(&mut hasher);
             parts.hash(&mut hasher);
             hasher.finish()
         };
-        Self { function, digest: (digest(0), digest(1)) }
+        Self { app, function, digest: (digest(0), digest(1)) }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use hearth_models::{Error, FnId};
+use hearth_models::Error;
 use tokio::time::Instant;
 
 use super::queue::{Gone, Queue, Reuse};
@@ -226,19 +226,14 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
         !self.ring.is_empty()
     }
 
-    /// A function changed or was deleted: its idle containers go at once, its busy ones after their call.
-    pub(crate) fn retire_function(&mut self, function: FnId, actions: &mut Vec<Action<T, W, C>>) {
-        for (_, queue) in self.queues.iter_mut().filter(|(key, _)| key.function == function) {
+    /// What containers of these keys are made of changed or was deleted, or the server stops: idle ones go at once,
+    /// busy ones after their call.
+    pub(crate) fn retire(&mut self, which: impl Fn(&SlotKey) -> bool, actions: &mut Vec<Action<T, W, C>>) {
+        for (_, queue) in self.queues.iter_mut().filter(|(key, _)| which(key)) {
             let retired = queue.retire_all();
             self.leaving += queue.demand.memory * retired.len() as u64;
             actions.extend(retired.into_iter().map(|container| Action::Retire { container }));
         }
-    }
-
-    /// The server stops: every idle container goes, every busy one after its call.
-    pub(crate) fn retire_everything(&mut self, actions: &mut Vec<Action<T, W, C>>) {
-        let functions: Vec<FnId> = self.queues.keys().map(|key| key.function).collect();
-        functions.into_iter().for_each(|function| self.retire_function(function, actions));
     }
 
     /// Forgets keys that nothing is left of; to be called now and then.

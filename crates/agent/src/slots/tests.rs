@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hearth_models::{Error, FnId};
+use hearth_models::{AppId, Error, FnId};
 use proptest::prelude::*;
 use tokio::time::Instant;
 
@@ -34,7 +34,7 @@ struct Bench {
 
 impl Bench {
     fn new(limits: Limits) -> Self {
-        let key = SlotKey::new(FnId::generate(), &0);
+        let key = SlotKey::new(AppId::generate(), FnId::generate(), &0);
         Self { node: Node::new(limits), now: Instant::now(), key, launches: vec![], seen: vec![] }
     }
 
@@ -242,10 +242,10 @@ fn a_failed_start_is_not_told_while_another_container_lives() {
 fn idle_containers_of_others_make_room_oldest_first_and_only_if_that_is_enough() {
     let mut bench = Bench::new(Limits { memory: 300 * MB, ..LIMITS });
     let old = warm(&mut bench, 10);
-    bench.key = SlotKey::new(FnId::generate(), &1);
+    bench.key = SlotKey::new(AppId::generate(), FnId::generate(), &1);
     bench.now += ms(10);
     warm(&mut bench, 20);
-    let third = SlotKey::new(FnId::generate(), &2);
+    let third = SlotKey::new(AppId::generate(), FnId::generate(), &2);
     bench.call_key(third, 1, (0, Demand { memory: 290 * MB, cold: false }));
     let retired: Vec<_> = bench.seen.drain(..).collect();
     assert_eq!(retired, [Action::Retire { container: 10 }, Action::Retire { container: 20 }]);
@@ -270,7 +270,7 @@ fn lines_are_bounded_per_function_and_per_node() {
     let mut bench = Bench::new(LIMITS);
     (0..50).for_each(|waiter| drop(bench.call(waiter)));
     assert!(matches!(bench.call(99), Admission::Refused { error: Error::NoCapacity(_), .. }));
-    bench.key = SlotKey::new(FnId::generate(), &0);
+    bench.key = SlotKey::new(AppId::generate(), FnId::generate(), &0);
     (0..30).for_each(|waiter| drop(bench.call(waiter)));
     assert!(matches!(bench.call(99), Admission::Refused { error: Error::NoCapacity(_), .. }));
 }
@@ -285,7 +285,7 @@ fn who_holds_the_most_yields_to_a_function_that_starves() {
     bench.tick(ms(5_000));
     bench.launched(20);
     (3..20).for_each(|waiter| drop(bench.call(waiter)));
-    let poor = SlotKey::new(FnId::generate(), &0);
+    let poor = SlotKey::new(AppId::generate(), FnId::generate(), &0);
     bench.call_key(poor, 100, hot());
     bench.seen.clear();
     bench.tick(ms(500));
@@ -306,7 +306,8 @@ fn a_changed_function_keeps_no_container_of_before() {
     let Admission::Now { .. } = bench.call(1) else { panic!("warm") };
     let other = warm(&mut bench, 20);
     let mut actions = Actions::new();
-    bench.node.retire_function(bench.key.function, &mut actions);
+    let function = bench.key.function;
+    bench.node.retire(|key| key.function == function, &mut actions);
     assert_eq!(actions, [Action::Retire { container: 20 }]);
     bench.freed(idle, 10);
     assert_eq!(bench.seen, [Action::Retire { container: 10 }]);
@@ -417,6 +418,7 @@ proptest! {
         let mut node = Node::new(limits);
         let mut world = World::default();
         let mut now = Instant::now();
+        let app = AppId::generate();
         let functions: Vec<FnId> = (0..4).map(|_| FnId::generate()).collect();
         let demand = |n: usize| Demand { memory: [64, 128, 300, 128][n] * MB, cold: n == 3 };
         let mut next = 0u32;
@@ -425,7 +427,7 @@ proptest! {
             next += 1;
             match step {
                 Step::Call(n) => {
-                    let key = SlotKey::new(functions[n], &n);
+                    let key = SlotKey::new(app, functions[n], &n);
                     let admission = node.call(key, next, now, || (0, demand(n)), &mut actions);
                     match admission {
                         Admission::Now { waiter, container, at } => {
@@ -478,7 +480,7 @@ proptest! {
                         node.gone(at, now, &mut actions);
                     }
                 }
-                Step::Retire(n) => node.retire_function(functions[n], &mut actions),
+                Step::Retire(n) => node.retire(|key| key.function == functions[n], &mut actions),
                 Step::Wait(after) => {
                     now += ms(after);
                     node.tick(after % 2 == 0, now, &mut actions);
@@ -531,7 +533,7 @@ proptest! {
         }
         prop_assert!(world.waiting.is_empty(), "{} calls never got an answer", world.waiting.len());
         let mut actions = Actions::new();
-        node.retire_everything(&mut actions);
+        node.retire(|_| true, &mut actions);
         world.carry_out(actions);
         while let Some(at) = world.retired.pop() {
             node.gone(at, now, &mut Actions::new());

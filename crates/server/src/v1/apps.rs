@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Done;
 use crate::api::Api;
-use crate::changes;
 use crate::error::Failed;
 use crate::json::{self, Object};
 use crate::query::Query;
@@ -60,15 +59,14 @@ pub(crate) async fn update(api: &Api, name: &str, body: &[u8]) -> Result<Respons
     let patch = patch(body)?;
     patch.validate_update()?;
     let app = api.datastore.update_app(name, patch).await?;
-    changes::tell(api, &changes::functions_of(api, name).await);
+    api.agent.app_changed(app.id);
     Ok(json::reply(&AppReply { message: "App successfully updated", app: AppView::of(&app) })?)
 }
 
 /// DELETE `/v1/apps/:app`
 pub(crate) async fn delete(api: &Api, name: &str) -> Result<Response, Failed> {
-    let functions = changes::functions_of(api, name).await;
-    api.datastore.remove_app(name).await?;
-    changes::tell(api, &functions);
+    let app = api.datastore.remove_app(name).await?;
+    api.agent.app_changed(app.id);
     Ok(json::reply(&Done { message: "App deleted" })?)
 }
 

@@ -144,7 +144,7 @@ async fn every_error_of_calls_has_its_message() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_of_the_store_is_an_internal_error_with_an_id_for_the_log() {
+async fn a_store_that_is_away_is_told_with_an_id_for_the_log() {
     let app = with_app_and_route().await;
     app.datastore.close().await;
     for (method, path, body) in [
@@ -154,7 +154,7 @@ async fn a_failure_of_the_store_is_an_internal_error_with_an_id_for_the_log() {
         ("GET", "/r/app/unknown", ""),
     ] {
         let reply = app.send(method, path, body).await;
-        reply.is_error(500, "internal server error");
+        reply.is_error(503, "database unavailable");
         assert_eq!(reply.values("fn_request_id")[0].len(), 26);
     }
     app.stop().await;
