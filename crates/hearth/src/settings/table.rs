@@ -145,4 +145,23 @@ mod tests {
         assert_eq!(DB_URL.variable(), "FN_DB_URL");
         assert_eq!(MAX_CONNECTIONS.variable(), "FN_MAX_CONNECTIONS");
     }
+
+    /// The table of docs/configuration.md.
+    fn markdown() -> String {
+        let row = |setting: &Setting| {
+            let older = setting.older.map(|name| format!(", `{name}`")).unwrap_or_default();
+            let Setting { flag, default, help, .. } = setting;
+            format!("| `--{flag}` | `{}`{older} | {default} | {help} |\n", setting.variable())
+        };
+        let rows: String = ALL.iter().map(row).collect();
+        format!("| flag | variables | default | meaning |\n|---|---|---|---|\n{rows}")
+    }
+
+    #[test]
+    fn the_documentation_has_this_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let table = markdown();
+        assert!(text.contains(&table), "docs/configuration.md lacks this table:\n\n{table}");
+    }
 }
