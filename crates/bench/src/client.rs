@@ -48,7 +48,7 @@ impl Connection {
         self.stream.write_all(request).await.context("the request was not taken")?;
         loop {
             if let Some(answer) = Framing::Http.parse(&self.buffer)? {
-                let checked = check(answer.status, answer.body);
+                let checked = check(answer.status, &answer.body);
                 let length = answer.length;
                 self.buffer.advance(length);
                 ensure!(self.buffer.is_empty(), "bytes behind an answer: {}", shown(&self.buffer));

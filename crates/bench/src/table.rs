@@ -77,7 +77,8 @@ impl Display for Verdict {
             Target::AtLeast(least) => ("≥", least),
         };
         let unit = self.unit;
-        write!(f, "{word}  {:64} {:8.2} {unit:3} (target {sign} {bound} {unit})", self.what, self.figure)
+        let target = format!("(target {sign} {bound} {unit}");
+        write!(f, "{word}  {:64} {:8.2} {unit:3} {})", self.what, self.figure, target.trim_end())
     }
 }
 
