@@ -262,10 +262,8 @@ impl<T, W, C> Queue<T, W, C> {
     pub(super) fn wants_start(&mut self, limits: &Limits, cpu_has_room: bool, now: Instant) -> bool {
         self.count_waiting(now);
         let n = self.containers();
-        // A hot start serves whoever is first when it is done, as does a container that drains; a cold call has left
-        // the line with its own start.
-        let draining = self.busy.values().filter(|busy| busy.draining).count();
-        let served = if self.demand.cold { 0 } else { self.starting.len() + draining };
+        // A hot start serves whoever is first when it is done; a cold call has left the line with its own start.
+        let served = if self.demand.cold { 0 } else { self.starting.len() };
         if self.line.len() <= served || n >= limits.containers_per_key {
             return false;
         }
@@ -277,9 +275,13 @@ impl<T, W, C> Queue<T, W, C> {
         }
         let start = self.start.seconds_or(DEFAULT_START);
         let execution = self.expected_execution(now);
-        if self.line.len() as f64 * execution / n as f64 > start {
+        // Who waits for a container that only drains waits for a moment, however long its calls take.
+        let draining = self.busy.values().filter(|busy| busy.draining).count();
+        let long_waiting = self.line.len().saturating_sub(draining);
+        if long_waiting as f64 * execution / n as f64 > start {
             return true;
         }
+        // Many such moments count, though: a single quick caller is best served by two containers in turn.
         let may_grow = execution >= SHORT_CALL || n < limits.short_call_containers();
         cpu_has_room && may_grow && self.waited.as_secs_f64() > PATIENCE * start
     }

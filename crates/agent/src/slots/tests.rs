@@ -191,6 +191,7 @@ fn never_more_starts_than_waiting_calls() {
 fn a_caller_that_calls_again_at_once_gets_the_container_that_just_answered() {
     let mut bench = Bench::new(LIMITS);
     bench.call(1);
+    bench.tick(ms(200));
     let at = bench.launched(10);
     for waiter in 2..10 {
         bench.now += ms(5_000);
@@ -199,6 +200,37 @@ fn a_caller_that_calls_again_at_once_gets_the_container_that_just_answered() {
         bench.tick(ms(1));
         bench.freed(at, 10);
         assert!(matches!(bench.seen.pop(), Some(Action::Assign { container: 10, .. })));
+    }
+    assert!(bench.launches.is_empty());
+}
+
+#[test]
+fn a_single_quick_caller_has_two_containers_in_turn_before_long() {
+    let mut bench = Bench::new(LIMITS);
+    bench.call(1);
+    bench.tick(ms(200));
+    let at = bench.launched(10);
+    let mut calls = 1;
+    while bench.launches.is_empty() {
+        calls += 1;
+        assert!(calls < 10_000);
+        bench.now += Duration::from_micros(100);
+        bench.node.answered(at, bench.now);
+        bench.call(calls);
+        bench.tick(Duration::from_micros(300));
+        bench.freed(at, 10);
+    }
+    bench.now += ms(200);
+    let other = bench.launched(20);
+    bench.seen.clear();
+    for calls in (calls..calls + 10_000).step_by(2) {
+        for (here, container, there) in [(at, 10, 20), (other, 20, 10)] {
+            bench.now += Duration::from_micros(100);
+            bench.node.answered(here, bench.now);
+            assert!(matches!(bench.call(calls), Admission::Now { container, .. } if container == there));
+            bench.now += Duration::from_micros(300);
+            bench.freed(here, container);
+        }
     }
     assert!(bench.launches.is_empty());
 }
