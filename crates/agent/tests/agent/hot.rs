@@ -177,6 +177,41 @@ async fn a_stream_arrives_as_it_is_made() {
     test.ends_clean().await;
 }
 
+/// HTTP servers let a body go with the last byte of its declared length, and do not ask for its end.
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_has_the_declared_length_has_the_answer() {
+    const PIECE: usize = 16 * 1024;
+    const PIECES: usize = 9;
+    let program = hearth_drivers::scripted::Program::new(|mut io| async move {
+        let mut buffer = vec![0; 4096];
+        while let Ok(1..) = tokio::io::AsyncReadExt::read(&mut io.stdin, &mut buffer).await {
+            io.stdout(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", PIECES * PIECE)).await;
+            for _ in 0..PIECES {
+                io.stdout(vec![b'x'; PIECE]).await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        Exit::Code(0)
+    });
+    let test = TestAgent::new(program);
+    let function = test.function(r#"{"format":"http"}"#);
+    let outcome = test.call(&function, "x").await;
+    let mut body = outcome.result.unwrap().body;
+    let mut received = 0;
+    while received < PIECES * PIECE {
+        let frame = http_body_util::BodyExt::frame(&mut body).await.unwrap();
+        received += frame.unwrap().into_data().unwrap().len();
+        // As long as there is more than fits between container and client, so that at last only the end does not fit.
+        if received <= 5 * PIECE {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    drop(body);
+    let call = test.record(outcome.id).await;
+    assert_eq!((call.status(), call.reason()), (Status::Success, None), "{call:?}");
+    test.ends_clean().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_leaves_costs_no_container_and_is_recorded_as_cancelled() {
     let slow = http(|request| async move {
