@@ -55,7 +55,7 @@ pub(crate) struct Api {
     pub(crate) settings: Settings,
     /// Owns the connections, and what reads the rest of a body that no handler wanted.
     pub(crate) tasks: TaskTracker,
-    metrics: Metrics,
+    pub(crate) metrics: Metrics,
 }
 
 impl Api {

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramOpts, HistogramVec, Registry};
+use hearth_agent::Occupancy;
+use prometheus::{HistogramOpts, HistogramVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// Seconds from the head of a request to the head of its response.
 const SERVE_HTTP: &str = "fn_span_serve_http_duration_seconds";
@@ -15,6 +16,17 @@ const BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     serve_http: HistogramVec,
+    /// Set when they are asked for.
+    occupancy: Gauges,
+}
+
+/// What the agent holds at the moment.
+#[derive(Clone, Debug)]
+struct Gauges {
+    waiting: IntGauge,
+    containers: IntGaugeVec,
+    memory_reserved: IntGauge,
+    memory_capacity: IntGauge,
 }
 
 /// The stored route that a request led to, left on its response.
@@ -29,11 +41,46 @@ impl Metrics {
         let options = HistogramOpts::new(SERVE_HTTP, SERVE_HTTP_HELP).buckets(BUCKETS.to_vec());
         let serve_http = HistogramVec::new(options, LABELS)?;
         registry.register(Box::new(serve_http.clone()))?;
-        Ok(Self { serve_http })
+        Ok(Self { serve_http, occupancy: Gauges::register(registry)? })
+    }
+
+    pub(crate) fn occupied(&self, occupancy: &Occupancy) {
+        self.occupancy.set(occupancy);
     }
 
     pub(crate) fn served(&self, served: Option<&Served>, took: Duration) {
         let (app, path) = served.map_or(("", ""), |served| (&served.app, &served.path));
         self.serve_http.with_label_values(&[app, path]).observe(took.as_secs_f64());
+    }
+}
+
+// === impl Gauges ===
+
+impl Gauges {
+    fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let containers = Opts::new("hearth_containers", "Containers by what they do");
+        let this = Self {
+            waiting: IntGauge::new("hearth_calls_waiting", "Calls that wait for a container")?,
+            containers: IntGaugeVec::new(containers, &["state"])?,
+            memory_reserved: IntGauge::new("hearth_memory_reserved_bytes", "Memory that containers have reserved")?,
+            memory_capacity: IntGauge::new("hearth_memory_capacity_bytes", "Memory that containers may reserve")?,
+        };
+        registry.register(Box::new(this.waiting.clone()))?;
+        registry.register(Box::new(this.containers.clone()))?;
+        registry.register(Box::new(this.memory_reserved.clone()))?;
+        registry.register(Box::new(this.memory_capacity.clone()))?;
+        Ok(this)
+    }
+
+    fn set(&self, occupancy: &Occupancy) {
+        let Occupancy { waiting, starting, busy, idle, memory_reserved, memory_capacity } = *occupancy;
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.waiting.set(count(waiting));
+        for (state, containers) in [("starting", starting), ("busy", busy), ("idle", idle)] {
+            self.containers.with_label_values(&[state]).set(count(containers));
+        }
+        self.memory_reserved.set(bytes(memory_reserved));
+        self.memory_capacity.set(bytes(memory_capacity));
     }
 }

@@ -38,6 +38,12 @@ async fn stats_and_metrics_count_calls_by_path() {
         "fn_api_failed{path=\"/bad\"} 1\n",
         "fn_api_queued{path=\"/e\"} 0\n",
         "# HELP fn_api_running Running requests by path\n",
+        "hearth_calls_waiting 0\n",
+        "hearth_containers{state=\"busy\"} 0\n",
+        "hearth_containers{state=\"idle\"} 0\n",
+        "hearth_containers{state=\"starting\"} 0\n",
+        "hearth_memory_capacity_bytes 2147483648\n",
+        "hearth_memory_reserved_bytes 0\n",
         "fn_span_serve_http_duration_seconds_count{fn_appname=\"app\",fn_path=\"/e\"} 1\n",
     ] {
         assert!(metrics.text().contains(line), "{line} in {}", metrics.text());
