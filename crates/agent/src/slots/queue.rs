@@ -33,7 +33,6 @@ pub(super) struct Idle<C> {
 #[derive(Clone, Copy, Debug)]
 struct Busy {
     since: Instant,
-    generation: u64,
     /// Its call is answered; it will be free in a moment.
     draining: bool,
 }
@@ -43,7 +42,6 @@ struct Starting {
     since: Instant,
     /// No other start was in flight when it began.
     alone: bool,
-    generation: u64,
 }
 
 #[derive(Debug)]
@@ -67,8 +65,8 @@ pub(super) struct Queue<T, W, C> {
     busy: HashMap<u64, Busy>,
     starting: HashMap<u64, Starting>,
     retiring: HashSet<u64>,
-    /// Containers of an earlier generation are retired instead of used again.
-    generation: u64,
+    /// The function changed or is gone, and no call has come since: containers serve who waits, and then go.
+    outdated: bool,
     execution: Average,
     start: Average,
     /// Waiting time, summed over the line since the last start.
@@ -89,7 +87,7 @@ impl<T, W, C> Queue<T, W, C> {
             busy: HashMap::new(),
             starting: HashMap::new(),
             retiring: HashSet::new(),
-            generation: 0,
+            outdated: false,
             execution: Average::new(),
             start: Average::new(),
             waited: Duration::ZERO,
@@ -102,6 +100,7 @@ impl<T, W, C> Queue<T, W, C> {
 
     pub(super) fn join(&mut self, id: u64, waiter: W, now: Instant) {
         self.count_waiting(now);
+        self.outdated = false;
         self.line.push_back(Waiting { id, waiter });
     }
 
@@ -127,7 +126,7 @@ impl<T, W, C> Queue<T, W, C> {
     /// Takes the most recently used idle container.
     pub(super) fn take_idle(&mut self, now: Instant) -> Option<(u64, C)> {
         let Idle { id, container, .. } = self.idle.pop()?;
-        self.busy.insert(id, Busy { since: now, generation: self.generation, draining: false });
+        self.busy.insert(id, Busy { since: now, draining: false });
         Some((id, container))
     }
 
@@ -138,9 +137,9 @@ impl<T, W, C> Queue<T, W, C> {
         Some(self.idle.remove(at).container)
     }
 
-    /// Takes all idle containers out, and those that work now when they come back.
+    /// Takes all idle containers out, and the others as soon as nobody waits for them.
     pub(super) fn retire_all(&mut self) -> Vec<C> {
-        self.generation += 1;
+        self.outdated = true;
         let idle = std::mem::take(&mut self.idle);
         self.retiring.extend(idle.iter().map(|idle| idle.id));
         idle.into_iter().map(|idle| idle.container).collect()
@@ -158,16 +157,16 @@ impl<T, W, C> Queue<T, W, C> {
         self.count_waiting(now);
         self.waited = Duration::ZERO;
         self.short_of_memory = None;
-        self.starting.insert(id, Starting { since: now, alone, generation: self.generation });
+        self.starting.insert(id, Starting { since: now, alone });
     }
 
-    /// The start of `id` is over: whether the container may serve. None when it was not known to be starting.
-    pub(super) fn end_start(&mut self, id: u64, alone: bool, now: Instant) -> Option<Reuse> {
-        let start = self.starting.remove(&id)?;
+    /// The start of `id` is over. False when it was not known to be starting.
+    pub(super) fn end_start(&mut self, id: u64, alone: bool, now: Instant) -> bool {
+        let Some(start) = self.starting.remove(&id) else { return false };
         if start.alone && alone {
             self.start.add(now - start.since);
         }
-        Some(self.reuse(start.generation))
+        true
     }
 
     /// A start failed. If the key is to blame, it will be answered from memory when that happens again.
@@ -178,12 +177,14 @@ impl<T, W, C> Queue<T, W, C> {
         }
     }
 
-    /// A container came back after a call: whether it may serve another. None when it is not known to work.
-    pub(super) fn finish_work(&mut self, id: u64, now: Instant) -> Option<Reuse> {
+    /// A container came back after a call. False when it was not known to work.
+    pub(super) fn finish_work(&mut self, id: u64, now: Instant) -> bool {
         self.answered(id, now);
-        let busy = self.busy.remove(&id)?;
-        self.failures = None;
-        Some(self.reuse(busy.generation))
+        let known = self.busy.remove(&id).is_some();
+        if known {
+            self.failures = None;
+        }
+        known
     }
 
     /// The call of a working container is answered; only its late log lines are waited for.
@@ -194,12 +195,13 @@ impl<T, W, C> Queue<T, W, C> {
         }
     }
 
-    const fn reuse(&self, generation: u64) -> Reuse {
-        if generation == self.generation { Reuse::Yes } else { Reuse::No }
+    /// Whether a container that nobody waits for is worth keeping.
+    pub(super) const fn may_idle(&self) -> bool {
+        !self.outdated
     }
 
     pub(super) fn mark_busy(&mut self, id: u64, now: Instant) {
-        self.busy.insert(id, Busy { since: now, generation: self.generation, draining: false });
+        self.busy.insert(id, Busy { since: now, draining: false });
     }
 
     pub(super) fn mark_retiring(&mut self, id: u64) {
@@ -298,13 +300,6 @@ impl<T, W, C> Queue<T, W, C> {
         };
         self.busy.values().map(age).sum::<f64>() / self.busy.len() as f64
     }
-}
-
-/// Whether a container may serve another call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reuse {
-    Yes,
-    No,
 }
 
 /// What a container was when it went.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hearth_models::Error;
 use tokio::time::Instant;
 
-use super::queue::{Gone, Queue, Reuse};
+use super::queue::{Gone, Queue};
 use super::{Action, Admission, ContainerRef, Demand, Limits, SlotKey, StartFailure, Ticket};
 
 /// A key that has lacked memory for so long may take it from the key that holds the most.
@@ -109,13 +109,16 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
         now: Instant,
         actions: &mut Vec<Action<T, W, C>>,
     ) {
-        let reuse = self.end_start(at, now);
-        self.offer(at, container, reuse, now, actions);
+        if self.end_start(at, now) {
+            self.offer(at, container, now, actions);
+        } else {
+            actions.push(Action::Retire { container });
+        }
     }
 
     /// The container that a cold call started for itself runs.
     pub(crate) fn cold_started(&mut self, at: ContainerRef, now: Instant, actions: &mut Vec<Action<T, W, C>>) {
-        if self.end_start(at, now).is_some()
+        if self.end_start(at, now)
             && let Some(queue) = self.queues.get_mut(&at.key)
         {
             queue.mark_busy(at.id, now);
@@ -154,36 +157,37 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
 
     /// A container may serve another call: the next in line gets it, or it idles.
     pub(crate) fn freed(&mut self, at: ContainerRef, container: C, now: Instant, actions: &mut Vec<Action<T, W, C>>) {
-        let reuse = self.queues.get_mut(&at.key).and_then(|queue| queue.finish_work(at.id, now));
-        let reuse = if self.must_yield(at.key, now) { reuse.and(Some(Reuse::No)) } else { reuse };
-        self.offer(at, container, reuse, now, actions);
-    }
-
-    fn offer(
-        &mut self,
-        at: ContainerRef,
-        container: C,
-        reuse: Option<Reuse>,
-        now: Instant,
-        actions: &mut Vec<Action<T, W, C>>,
-    ) {
-        let Some((queue, reuse)) = self.queues.get_mut(&at.key).zip(reuse) else {
+        if !self.queues.get_mut(&at.key).is_some_and(|queue| queue.finish_work(at.id, now)) {
             // Nobody accounts for it any more.
             actions.push(Action::Retire { container });
-            return;
-        };
-        if reuse == Reuse::No {
-            queue.mark_retiring(at.id);
-            self.leaving += queue.demand.memory;
-            actions.push(Action::Retire { container });
-        } else if let Some(waiter) = queue.next(now) {
+        } else if self.must_yield(at.key, now) {
+            self.let_go(at, container, actions);
+            self.launch_where_due(now, actions);
+        } else {
+            self.offer(at, container, now, actions);
+        }
+    }
+
+    /// Hands a container that is accounted for to the next in line.
+    fn offer(&mut self, at: ContainerRef, container: C, now: Instant, actions: &mut Vec<Action<T, W, C>>) {
+        let Some(queue) = self.queues.get_mut(&at.key) else { return };
+        if let Some(waiter) = queue.next(now) {
             self.waiting -= 1;
             queue.mark_busy(at.id, now);
             actions.push(Action::Assign { waiter, container, at });
-        } else {
+        } else if queue.may_idle() {
             queue.put_idle(at.id, container, now);
+        } else {
+            self.let_go(at, container, actions);
         }
         self.launch_where_due(now, actions);
+    }
+
+    fn let_go(&mut self, at: ContainerRef, container: C, actions: &mut Vec<Action<T, W, C>>) {
+        let Some(queue) = self.queues.get_mut(&at.key) else { return };
+        queue.mark_retiring(at.id);
+        self.leaving += queue.demand.memory;
+        actions.push(Action::Retire { container });
     }
 
     /// An idle container wants to go, because it idled long enough or died. Whether it may: false when it was
@@ -226,8 +230,9 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
         !self.ring.is_empty()
     }
 
-    /// What containers of these keys are made of changed or was deleted, or the server stops: idle ones go at once,
-    /// busy ones after their call.
+    /// What containers of these keys are made of changed or was deleted, or the server stops: idle ones go at once, the
+    /// others when nobody waits for them any more. Calls that wait keep the definition that they came with, and what is
+    /// made for them does not outlive them.
     pub(crate) fn retire(&mut self, which: impl Fn(&SlotKey) -> bool, actions: &mut Vec<Action<T, W, C>>) {
         for (_, queue) in self.queues.iter_mut().filter(|(key, _)| which(key)) {
             let retired = queue.retire_all();
@@ -360,11 +365,14 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
             })
     }
 
-    fn end_start(&mut self, at: ContainerRef, now: Instant) -> Option<Reuse> {
+    /// False when nobody accounts for it any more.
+    fn end_start(&mut self, at: ContainerRef, now: Instant) -> bool {
         let alone = self.starting == 1;
-        let reuse = self.queues.get_mut(&at.key)?.end_start(at.id, alone, now)?;
-        self.starting -= 1;
-        Some(reuse)
+        let known = self.queues.get_mut(&at.key).is_some_and(|queue| queue.end_start(at.id, alone, now));
+        if known {
+            self.starting -= 1;
+        }
+        known
     }
 
     fn drop_if_empty(&mut self, key: SlotKey, now: Instant) {

@@ -142,8 +142,8 @@ fn short_calls_of_many_clients_start_few_containers() {
         let busy: Vec<u32> = bench
             .seen
             .drain(..)
-            .filter_map(|action| match action {
-                Action::Assign { container, .. } => Some(container),
+            .map(|action| match action {
+                Action::Assign { container, .. } => container,
                 other => panic!("{other:?}"),
             })
             .collect();
@@ -348,6 +348,25 @@ fn a_changed_function_keeps_no_container_of_before() {
     assert_eq!(bench.node.gauges().memory_reserved, 0);
     warm(&mut bench, 30);
     assert!(matches!(bench.call(2), Admission::Now { container: 30, .. }));
+}
+
+#[test]
+fn what_is_made_for_calls_of_a_changed_function_serves_them_and_goes() {
+    let mut bench = Bench::new(LIMITS);
+    (1..=3).for_each(|waiter| drop(bench.call(waiter)));
+    let mut actions = Actions::new();
+    bench.node.retire(|_| true, &mut actions);
+    assert_eq!(actions, []);
+    let at = bench.launched(10);
+    assert!(bench.launches.is_empty(), "the container that was on its way is as good as another");
+    for waiter in 1..=3 {
+        assert_eq!(bench.seen, [Action::Assign { waiter, container: 10, at }]);
+        bench.seen.clear();
+        bench.freed(at, 10);
+    }
+    assert_eq!(bench.seen, [Action::Retire { container: 10 }]);
+    bench.gone(at);
+    assert!(bench.node.is_empty());
 }
 
 #[test]
