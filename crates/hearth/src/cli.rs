@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
+use crate::clean::CleanArgs;
 use crate::settings::{ALL, Setting};
 
 const SERVE_HELP: &str = "\
@@ -26,6 +27,8 @@ pub(crate) enum Action {
     /// Runs the server until SIGTERM or SIGINT.
     #[command(after_help = SERVE_HELP)]
     Serve(Flags),
+    /// Shows the containers that servers left on the Docker engine, and removes those it is told to.
+    Clean(CleanArgs),
 }
 
 /// Settings that the command line gives, by flag.
@@ -81,8 +84,8 @@ mod tests {
 
     #[test]
     fn flags_are_taken_as_they_are() {
-        let Cli { command: Action::Serve(Flags(flags)) } =
-            Cli::try_parse_from(["hearth", "serve", "--listen", "0.0.0.0", "--max-log=-1"]).unwrap();
+        let cli = Cli::try_parse_from(["hearth", "serve", "--listen", "0.0.0.0", "--max-log=-1"]).unwrap();
+        let Action::Serve(Flags(flags)) = cli.command else { panic!("not what was asked for") };
         assert_eq!(flags, BTreeMap::from([("listen", "0.0.0.0".to_owned()), ("max-log", "-1".to_owned())]));
         assert!(Cli::try_parse_from(["hearth", "serve", "--unknown"]).is_err());
     }

@@ -1,6 +1,7 @@
 //! The `hearth` binary: settings, wiring, signals. What concerns the whole process is chosen here and nowhere else:
 //! the runtime (tokio's, a worker per CPU), the allocator (the system's), the log, and the exit code.
 
+mod clean;
 mod cli;
 mod data_dir;
 mod logging;
@@ -25,9 +26,13 @@ const USAGE: u8 = 64;
 const AT_ONCE: u8 = 130;
 
 fn main() -> ExitCode {
-    let Action::Serve(Flags(flags)) = match Cli::try_parse() {
+    let action = match Cli::try_parse() {
         Ok(cli) => cli.command,
         Err(error) => return usage(&error),
+    };
+    let flags = match &action {
+        Action::Serve(Flags(flags)) => flags.clone(),
+        Action::Clean(args) => args.flags(),
     };
     let settings = match Settings::read(&Source { flags, environment: environment() }) {
         Ok(settings) => settings,
@@ -36,6 +41,21 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
+    match action {
+        Action::Serve(_) => start(settings),
+        Action::Clean(args) => in_runtime(async move {
+            match clean::clean(&args, settings).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    complain(&format!("{error:#}"));
+                    ExitCode::FAILURE
+                }
+            }
+        }),
+    }
+}
+
+fn start(settings: Settings) -> ExitCode {
     if let Err(error) = logging::start(settings.log) {
         complain(&format!("cannot log: {error}"));
         return ExitCode::FAILURE;
@@ -43,10 +63,10 @@ fn main() -> ExitCode {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    run(settings)
+    in_runtime(serve(settings))
 }
 
-fn run(settings: Settings) -> ExitCode {
+fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -54,7 +74,7 @@ fn run(settings: Settings) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(serve(settings));
+    let code = runtime.block_on(work);
     // After a second signal tasks may still run; nobody waits for them.
     runtime.shutdown_background();
     code
