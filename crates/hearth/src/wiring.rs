@@ -21,7 +21,7 @@ use crate::spans::EngineSpans;
 /// Time for answers that are on their way out once the agent has stopped.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// Time for the engine to remove the last containers.
-const LAST_REMOVALS: Duration = Duration::from_secs(10);
+const LAST_REMOVALS: Duration = Duration::from_secs(30);
 /// Pause between two tries to clean up what an earlier process left.
 const CLEAN_AGAIN: Duration = Duration::from_secs(2);
 
