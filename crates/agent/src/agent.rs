@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hearth_datastore::Recorder;
 use hearth_drivers::{Driver, Image};
 use hearth_models::{AppId, Error, FnId, Format};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout_at;
 
 use crate::answer::{Reply, Responder};
@@ -18,7 +18,7 @@ use crate::formats::Decoder;
 use crate::images::Images;
 use crate::live::LiveCall;
 use crate::metrics::{CallCounts, Names};
-use crate::outgoing::{Outgoing, Prefix};
+use crate::outgoing::{Outgoing, Prefix, PrefixError};
 use crate::slots::SlotKey;
 use crate::{Answer, Failure, Invocation, Metrics, RequestBody, Settings, env};
 
@@ -38,6 +38,8 @@ struct Shared {
     dispatch: Arc<Dispatch>,
     images: Images,
     recorder: Recorder,
+    /// Bytes of request bodies that may be held.
+    bodies: Arc<Semaphore>,
 }
 
 /// How many calls and containers there are at the moment.
@@ -64,8 +66,9 @@ impl Agent {
     #[must_use]
     pub fn start(driver: Arc<dyn Driver>, recorder: Recorder, metrics: Arc<Metrics>, settings: Settings) -> Self {
         let images = Images::new(Arc::clone(&driver));
+        let bodies = Arc::new(Semaphore::new(settings.max_held_bodies.min(Semaphore::MAX_PERMITS)));
         let dispatch = Dispatch::start(driver, metrics, settings);
-        Self { shared: Arc::new(Shared { dispatch, images, recorder }) }
+        Self { shared: Arc::new(Shared { dispatch, images, recorder, bodies }) }
     }
 
     /// Runs a call and waits for its answer, which may still be on its way when this returns.
@@ -148,20 +151,24 @@ impl Shared {
         live: LiveCall,
         clock: Clock,
     ) -> Result<Answer, Failure> {
+        let stop = &self.dispatch.stop;
         let prepared = async {
             let limit = self.preread(invocation.function.format);
-            let prefix = timeout_at(clock.start_by, Prefix::read(body, limit));
-            let prefix = prefix.await.map_err(|_| Error::BodyTimeout)??;
+            let prefix = timeout_at(clock.start_by, Prefix::read(body, limit, &self.bodies)).await;
+            let prefix = match prefix.map_err(|_| Error::BodyTimeout)? {
+                Ok(prefix) => prefix,
+                Err(PrefixError::Body(error)) => return Err(error.into()),
+                Err(PrefixError::Full) => {
+                    return Err(Error::NoCapacity("too much of other requests is held in memory".to_owned()));
+                }
+            };
             let image = timeout_at(clock.start_by, self.images.get(&invocation.function.image));
             Ok((prefix, image.await.map_err(|_| Error::Busy)??))
         };
-        let (prefix, image) = match prepared.await {
-            Ok(prepared) => prepared,
-            Err(error) => return Err(refuse(live, error)),
-        };
-        let (caller, reply) = oneshot::channel();
-        let work = self.work(&invocation, prefix, live, clock, caller);
-        self.place(&invocation, &image, work, reply).await
+        match stop.run_until_cancelled(prepared).await.unwrap_or(Err(Error::ShuttingDown)) {
+            Ok((prefix, image)) => self.place(&invocation, &image, prefix, live, clock).await,
+            Err(error) => Err(refuse(live, error)),
+        }
     }
 
     /// Bytes of body to read before a slot is asked for. A `json` request is one text, so all of it.
@@ -191,28 +198,37 @@ impl Shared {
         })
     }
 
-    /// Gets `work` into a container and waits for what its caller is to hear.
+    /// Gets a call into a container and waits for what its caller is to hear.
     async fn place(
         &self,
         invocation: &Invocation,
         image: &Image,
-        mut work: Box<Work>,
-        mut reply: oneshot::Receiver<Reply>,
+        prefix: Prefix,
+        live: LiveCall,
+        clock: Clock,
     ) -> Result<Answer, Failure> {
         let key = slot_key(invocation, image);
+        let grant = match self.slot(key, invocation, image, clock).await {
+            Ok(grant) => grant,
+            Err(error) => return Err(refuse(live, error)),
+        };
+        let (caller, mut reply) = oneshot::channel();
+        // Only now: a request in its format may be a multiple of its body.
+        let mut work = self.work(invocation, prefix, live, clock, caller);
+        let mut grant = Some(grant);
         loop {
-            let slot = self.dispatch.slot(key, || template(invocation, image));
-            let grant = match timeout_at(work.start_by, slot).await.unwrap_or(Err(Error::Busy)) {
-                Ok(grant) => grant,
-                Err(error) => return Err(refuse(work.live, error)),
+            let granted = match grant.take() {
+                Some(grant) => Ok(grant),
+                None => self.slot(key, invocation, image, clock).await,
             };
-            match grant {
-                Grant::Cold(permit) => {
+            match granted {
+                Err(error) => return Err(refuse(work.live, error)),
+                Ok(Grant::Cold(permit)) => {
                     let template = template(invocation, image);
                     let env = env::full_env(template.env.clone(), invocation);
                     self.dispatch.cold(permit, template, env, work);
                 }
-                Grant::Hot(lease) => {
+                Ok(Grant::Hot(lease)) => {
                     if let Err(back) = lease.run(work) {
                         work = back;
                         continue;
@@ -227,10 +243,17 @@ impl Shared {
                     (work, reply) = (back, next);
                     work.responder.redirect(caller);
                 }
-                // The task that had it was stopped.
-                Err(_) => return Err(Failure { error: Error::ShuttingDown, waited: Duration::ZERO }),
+                // Its task panicked; the call was recorded when the work was dropped.
+                Err(_) => return Err(Failure { error: Error::Internal, waited: Duration::ZERO }),
             }
         }
+    }
+
+    async fn slot(&self, key: SlotKey, invocation: &Invocation, image: &Image, clock: Clock) -> Result<Grant, Error> {
+        let slot = timeout_at(clock.start_by, self.dispatch.slot(key, || template(invocation, image)));
+        let stop = &self.dispatch.stop;
+        let granted = stop.run_until_cancelled(slot).await.unwrap_or(Ok(Err(Error::ShuttingDown)));
+        granted.unwrap_or(Err(Error::Busy))
     }
 }
 

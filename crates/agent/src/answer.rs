@@ -137,23 +137,32 @@ impl Responder {
 
     // === the outcome ===
 
-    /// The answer is complete and good. Whether somebody took it.
-    pub(crate) async fn succeed(&mut self) -> bool {
+    /// The answer is complete and good. Whether somebody took it. `told` is called just before the caller can know.
+    pub(crate) async fn succeed(&mut self, told: impl FnOnce()) -> bool {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Holding { head, body, .. } => {
                 let body = AnswerBody::complete(body.freeze());
+                told();
                 self.send(Reply::Answer(self.answer(head, body)))
             }
             Stage::Streaming { pieces, unsent, length } => {
-                if let Some(bytes) = unsent
-                    && pieces.send(Piece::Data(bytes)).await.is_err()
-                {
-                    return false;
+                // A client that reads slowly is waited for first.
+                let room = pieces.reserve_many(1 + usize::from(unsent.is_some())).await;
+                told();
+                match room {
+                    Ok(room) => {
+                        let rest = unsent.map(Piece::Data).into_iter().chain([Piece::End]);
+                        room.zip(rest).for_each(|(room, piece)| room.send(piece));
+                        true
+                    }
+                    // With the last byte of a known length the client has it all, and may go without asking for the end.
+                    Err(_) => unsent.is_none() && length.is_some(),
                 }
-                // With the last byte of a known length the client has it all, and may go without asking for the end.
-                pieces.send(Piece::End).await.is_ok() || length.is_some()
             }
-            Stage::Waiting | Stage::Over => false,
+            Stage::Waiting | Stage::Over => {
+                told();
+                false
+            }
         }
     }
 

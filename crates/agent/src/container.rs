@@ -15,6 +15,7 @@ use hearth_drivers::{Exit, Frame, Guard, Running};
 use hearth_models::{Error, Format};
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::answer::Responder;
 use crate::formats::{Decoder, Event, is_ignorable};
@@ -80,6 +81,8 @@ pub(crate) struct Wire {
     quiet: Quiet,
     drain: DrainRule,
     lateness: Lateness,
+    /// Cancelled when the server cannot wait any longer.
+    stop: CancellationToken,
     guard: Guard,
 }
 
@@ -98,6 +101,7 @@ impl Wire {
         probe: impl FnOnce(hearth_drivers::StatsSource) -> Probe,
         drain: DrainRule,
         quiet: Quiet,
+        stop: CancellationToken,
     ) -> Self {
         let Running { stdin, output, stats, exit, guard } = running;
         Self {
@@ -110,6 +114,7 @@ impl Wire {
             quiet,
             drain,
             lateness: Lateness::default(),
+            stop,
             guard,
         }
     }
@@ -193,17 +198,30 @@ impl Wire {
         work.live.start();
         work.responder.started(work.live.waited());
         self.probe.begin();
-        let result = self.converse(&mut work).await;
+        let stop = self.stop.clone();
+        let conversed = stop.run_until_cancelled(self.converse(&mut work)).await;
+        let mut result = conversed.unwrap_or(Err(Error::ShuttingDown));
         let last = self.probe.end();
-        work.live.answered();
-        answered();
-        let taken = match &result {
-            Ok(_) => timeout_at(work.deadline, work.responder.succeed()).await,
-            Err(error) => {
-                work.responder.fail(error);
-                Ok(true)
-            }
+        let live = &work.live;
+        let told = || {
+            live.answered();
+            answered();
         };
+        let mut taken = true;
+        if result.is_ok() {
+            let delivered = timeout_at(work.deadline, work.responder.succeed(told));
+            match stop.run_until_cancelled(delivered).await {
+                Some(Ok(by_somebody)) => taken = by_somebody,
+                Some(Err(_)) => result = Err(Error::TimedOut),
+                None => result = Err(Error::ShuttingDown),
+            }
+        } else {
+            work.request.give_up();
+            told();
+        }
+        if let Err(error) = &result {
+            work.responder.fail(error);
+        }
         let mut fate = result.as_ref().copied().unwrap_or(Fate::Spent);
         if result.is_ok() && !self.output_ended {
             fate = fate.and(self.finish_request(&mut work).await);
@@ -215,11 +233,10 @@ impl Wire {
             fate = self.request_is_read(work.format).await;
         }
         last.into_iter().for_each(|stat| work.live.sample(stat));
-        work.live.end(match (&result, taken) {
-            (Err(error), _) => Err(error),
-            (Ok(_), Ok(true)) => Ok(()),
-            (Ok(_), Ok(false)) => Err(&Error::ClientGone),
-            (Ok(_), Err(_)) => Err(&Error::TimedOut),
+        work.live.end(match &result {
+            Err(error) => Err(error),
+            Ok(_) if taken => Ok(()),
+            Ok(_) => Err(&Error::ClientGone),
         });
         fate
     }

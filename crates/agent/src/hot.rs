@@ -1,9 +1,11 @@
 //! The life of one hot container: started, lent to one call after the other, removed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hearth_models::Error;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::answer::Reply;
 use crate::container::{Fate, Idle, Wire, Work};
@@ -12,23 +14,31 @@ use crate::probe::Probe;
 use crate::quiet::Quiet;
 use crate::slots::{ContainerRef, StartFailure};
 
+/// A container that is not ready by then never will be, unless its function's timeout allows for more.
+const LONGEST_START: Duration = Duration::from_secs(60);
+
 /// Starts a container of `template` and serves calls with it until it idles for too long, is retired, or spoils
 /// itself. `permit` is given back when the container is gone.
 pub(crate) async fn run(permit: Permit, template: Arc<Template>) {
     let dispatch = Arc::clone(&permit.dispatch);
     let spec = dispatch.spec(&template, template.env.clone());
-    let started = async {
+    let patience = template.limits.timeout().max(LONGEST_START);
+    let started = timeout(patience, async {
         let container = dispatch.driver.create(spec).await?;
         container.start().await
-    };
+    });
     let running = match dispatch.stop.run_until_cancelled(started).await {
-        Some(Ok(running)) => running,
-        Some(Err(error)) => return permit.fail(&failure(&template, &error)),
+        Some(Ok(Ok(running))) => running,
+        Some(Ok(Err(error))) => return permit.fail(&failure(&template, &error)),
+        Some(Err(_)) => {
+            let error = Error::StartFailed(format!("not ready within {} s", patience.as_secs()));
+            return permit.fail(&StartFailure { error, blame_key: true });
+        }
         None => return permit.fail(&StartFailure { error: Error::ShuttingDown, blame_key: false }),
     };
     let probe = |source| Probe::new(source, template.names.clone(), Arc::clone(&dispatch.metrics));
     let quiet = Quiet::new(dispatch.settings.precise_drain);
-    let wire = Wire::new(running, probe, dispatch.drain_rule(), quiet);
+    let wire = Wire::new(running, probe, dispatch.drain_rule(), quiet, dispatch.stop.clone());
     tracing::debug!(app = %template.names.app, route = %template.names.path, container_id = wire.id(), "hot container started");
     let (handle, commands) = mpsc::channel(COMMANDS);
     dispatch.launched(permit.at, handle.clone());
@@ -88,11 +98,8 @@ impl Hot<'_> {
                     return result;
                 }
                 Next::Run(work) => {
-                    // Stopping drops the work: its record ends, and its caller hears that there is no answer.
                     let answered = || self.dispatch.answered(self.at);
-                    let executed = self.wire.execute(work, answered);
-                    let executed = self.dispatch.stop.run_until_cancelled(executed).await;
-                    if executed.unwrap_or(Fate::Spent) == Fate::Spent {
+                    if self.wire.execute(work, answered).await == Fate::Spent {
                         return Ok(());
                     }
                     self.served = true;

@@ -24,6 +24,7 @@ pub(crate) struct Images {
 struct Failures {
     count: u32,
     error: Error,
+    at: Instant,
     until: Instant,
 }
 
@@ -36,6 +37,7 @@ impl Images {
         if let Some(error) = self.remembered(reference) {
             return Err(error);
         }
+        let asked_at = Instant::now();
         match self.driver.image(reference).await {
             Ok(image) => {
                 self.forget(reference);
@@ -45,7 +47,7 @@ impl Images {
                 tracing::warn!(image = reference, error = %hearth_drivers::Chain(&error), "image could not be had");
                 let told = crate::client_error(&error);
                 if !error.is_engine_away() {
-                    self.remember(reference, &told);
+                    self.remember(reference, &told, asked_at);
                 }
                 Err(told)
             }
@@ -65,7 +67,8 @@ impl Images {
         }
     }
 
-    fn remember(&self, reference: &str, error: &Error) {
+    /// Everyone who asked while one try was under way hears of its failure; it counts once.
+    fn remember(&self, reference: &str, error: &Error, asked_at: Instant) {
         let now = Instant::now();
         let mut failures = self.lock();
         if failures.len() >= REMEMBERED {
@@ -74,8 +77,11 @@ impl Images {
         if failures.len() >= REMEMBERED {
             return;
         }
+        if failures.get(reference).is_some_and(|known| known.at >= asked_at) {
+            return;
+        }
         let count = failures.get(reference).map_or(0, |known| known.count).saturating_add(1);
-        let known = Failures { count, error: error.clone(), until: now + back_off(count) };
+        let known = Failures { count, error: error.clone(), at: now, until: now + back_off(count) };
         failures.insert(reference.to_owned(), known);
     }
 

@@ -3,8 +3,8 @@
 //! [`Agent::submit`] takes an [`Invocation`] and the body of its request, and gives the function's [`Answer`] or a
 //! [`Failure`]. Either way the call is recorded, with its log and the samples of what it used.
 //!
-//! Inside, [`slots`] decides which call gets which container, purely; [`dispatch`] carries that out; [`hot`] and
-//! [`cold`] are the lives of containers; [`container`] is one exchange; [`formats`] is what is said in it.
+//! Inside, `slots` decides which call gets which container, purely; `dispatch` carries that out; `hot` and `cold` are
+//! the lives of containers; `container` is one exchange; `formats` is what is said in it.
 
 mod agent;
 mod answer;

@@ -112,7 +112,8 @@ impl LiveCall {
 impl Drop for LiveCall {
     fn drop(&mut self) {
         if !self.ended {
-            self.finish(Err(&Error::ClientGone));
+            let error = if std::thread::panicking() { Error::Internal } else { Error::ClientGone };
+            self.finish(Err(&error));
         }
     }
 }

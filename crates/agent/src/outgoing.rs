@@ -1,10 +1,13 @@
 //! A request on its way into a container.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use hearth_models::Format;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::formats::{http as http_format, json};
 use crate::{BodyError, Invocation, RequestBody};
@@ -14,26 +17,47 @@ use crate::{BodyError, Invocation, RequestBody};
 pub(crate) struct Prefix {
     bytes: Bytes,
     rest: Option<RequestBody>,
+    budget: Option<OwnedSemaphorePermit>,
+}
+
+/// Why a request has no [`Prefix`].
+#[derive(Debug)]
+pub(crate) enum PrefixError {
+    /// The client did not send it.
+    Body(BodyError),
+    /// Too much of other requests is held in memory.
+    Full,
 }
 
 impl Prefix {
-    /// Reads `body` until it ends or `limit` bytes are there, so that a slow uploader does not hold a container.
-    pub(crate) async fn read(mut body: RequestBody, limit: usize) -> Result<Self, BodyError> {
+    /// Reads `body` until it ends or `limit` bytes are there, so that a slow uploader does not hold a container. What
+    /// is read counts against `budget`, in bytes, until the request has been executed.
+    pub(crate) async fn read(
+        mut body: RequestBody,
+        limit: usize,
+        budget: &Arc<Semaphore>,
+    ) -> Result<Self, PrefixError> {
         let mut first = Bytes::new();
         let mut bytes = BytesMut::new();
+        let mut held: Option<OwnedSemaphorePermit> = None;
         while first.len() + bytes.len() < limit {
             let Some(frame) = body.frame().await else {
-                let bytes = if bytes.is_empty() { first } else { join(first, bytes) };
-                return Ok(Self { bytes, rest: None });
+                return Ok(Self { bytes: join(first, bytes), rest: None, budget: held });
             };
-            let Ok(data) = frame?.into_data() else { continue };
+            let Ok(data) = frame.map_err(PrefixError::Body)?.into_data() else { continue };
+            let size = u32::try_from(data.len()).map_err(|_| PrefixError::Full)?;
+            let more = Arc::clone(budget).try_acquire_many_owned(size).map_err(|_| PrefixError::Full)?;
+            match &mut held {
+                Some(held) => held.merge(more),
+                None => held = Some(more),
+            }
             if first.is_empty() {
                 first = data;
             } else {
                 bytes.put(data);
             }
         }
-        Ok(Self { bytes: join(first, bytes), rest: Some(body) })
+        Ok(Self { bytes: join(first, bytes), rest: Some(body), budget: held })
     }
 }
 
@@ -56,6 +80,7 @@ pub(crate) struct Outgoing {
     /// The container is to see the end of file after it.
     closes: bool,
     done: bool,
+    budget: Option<OwnedSemaphorePermit>,
 }
 
 /// Why a request could not be sent to its end.
@@ -90,7 +115,7 @@ impl Outgoing {
             }
         };
         let closes = invocation.function.format == Format::Default;
-        Self { pending, rest: body.rest, chunked, closes, done: false }
+        Self { pending, rest: body.rest, chunked, closes, done: false, budget: body.budget }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -99,7 +124,8 @@ impl Outgoing {
 
     /// Nothing more can be sent.
     pub(crate) fn give_up(&mut self) {
-        self.done = true;
+        self.finish();
+        self.pending = Bytes::new();
         self.rest = None;
     }
 
@@ -127,8 +153,13 @@ impl Outgoing {
         } else {
             stdin.flush().await.map_err(|_closed| SendError::Pipe)?;
         }
-        self.done = true;
+        self.finish();
         Ok(())
+    }
+
+    fn finish(&mut self) {
+        self.done = true;
+        self.budget = None;
     }
 
     fn put(&mut self, data: Bytes) {

@@ -23,6 +23,8 @@ pub struct Settings {
     pub max_response: u64,
     /// How much of a request body is read before a slot is asked for.
     pub preread: usize,
+    /// What all requests that wait or run may hold of their bodies together.
+    pub max_held_bodies: usize,
     /// A hot container goes back to the idle ones once its stderr was silent for so long after an answer.
     pub drain: Duration,
     /// Drain windows are timed by the kernel, to fractions of a millisecond. Off, tokio's clock is used, which tests
@@ -44,6 +46,7 @@ impl Default for Settings {
             max_log: 1024 * 1024,
             max_response: 64 * 1024 * 1024,
             preread: 256 * 1024,
+            max_held_bodies: 256 * 1024 * 1024,
             drain: Duration::from_micros(250),
             precise_drain: true,
             max_drain: Duration::from_millis(5),

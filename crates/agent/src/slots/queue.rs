@@ -42,6 +42,8 @@ struct Starting {
     since: Instant,
     /// No other start was in flight when it began.
     alone: bool,
+    /// It has taken so long that it no longer counts among the starts of the node.
+    slow: bool,
 }
 
 #[derive(Debug)]
@@ -157,16 +159,28 @@ impl<T, W, C> Queue<T, W, C> {
         self.count_waiting(now);
         self.waited = Duration::ZERO;
         self.short_of_memory = None;
-        self.starting.insert(id, Starting { since: now, alone });
+        self.starting.insert(id, Starting { since: now, alone, slow: false });
     }
 
-    /// The start of `id` is over. False when it was not known to be starting.
-    pub(super) fn end_start(&mut self, id: u64, alone: bool, now: Instant) -> bool {
-        let Some(start) = self.starting.remove(&id) else { return false };
-        if start.alone && alone {
-            self.start.add(now - start.since);
+    /// The start of `id` is over. None when it was not known to be starting.
+    pub(super) fn end_start(&mut self, id: u64, alone: bool, now: Instant) -> Option<EndedStart> {
+        let Starting { since, alone: began_alone, slow } = self.starting.remove(&id)?;
+        if began_alone && alone && !slow {
+            self.start.add(now - since);
         }
-        true
+        Some(EndedStart { slow })
+    }
+
+    /// Starts that have taken longer than `patience` and counted until now. A health check may take minutes; it uses
+    /// little of the node meanwhile.
+    pub(super) fn mark_slow(&mut self, patience: Duration, now: Instant) -> usize {
+        let is_slow = |start: &&mut Starting| !start.slow && now.saturating_duration_since(start.since) > patience;
+        self.starting.values_mut().filter(is_slow).map(|start| start.slow = true).count()
+    }
+
+    /// A container that a call made for itself runs: nothing is wrong with starting them.
+    pub(super) fn forgive(&mut self) {
+        self.failures = None;
     }
 
     /// A start failed. If the key is to blame, it will be answered from memory when that happens again.
@@ -177,14 +191,13 @@ impl<T, W, C> Queue<T, W, C> {
         }
     }
 
-    /// A container came back after a call. False when it was not known to work.
-    pub(super) fn finish_work(&mut self, id: u64, now: Instant) -> bool {
-        self.answered(id, now);
-        let known = self.busy.remove(&id).is_some();
-        if known {
+    /// A container came back, after a call or from one that did not need it. False when it was not known to work.
+    pub(super) fn finish_work(&mut self, id: u64) -> bool {
+        let Some(busy) = self.busy.remove(&id) else { return false };
+        if busy.draining {
             self.failures = None;
         }
-        known
+        true
     }
 
     /// The call of a working container is answered; only its late log lines are waited for.
@@ -209,13 +222,12 @@ impl<T, W, C> Queue<T, W, C> {
     }
 
     /// The container is gone: what it was. None when it was not known.
-    pub(super) fn forget(&mut self, id: u64, now: Instant) -> Option<Gone> {
-        self.answered(id, now);
+    pub(super) fn forget(&mut self, id: u64) -> Option<Gone> {
         if self.busy.remove(&id).is_some() {
             return Some(Gone::Live);
         }
-        if self.starting.remove(&id).is_some() {
-            return Some(Gone::Starting);
+        if let Some(Starting { slow, .. }) = self.starting.remove(&id) {
+            return Some(Gone::Starting(EndedStart { slow }));
         }
         if self.retiring.remove(&id) {
             return Some(Gone::Retiring);
@@ -229,6 +241,10 @@ impl<T, W, C> Queue<T, W, C> {
 
     pub(super) fn idle(&self) -> usize {
         self.idle.len()
+    }
+
+    pub(super) fn starting(&self) -> usize {
+        self.starting.len()
     }
 
     pub(super) fn busy(&self) -> usize {
@@ -302,10 +318,17 @@ impl<T, W, C> Queue<T, W, C> {
     }
 }
 
+/// A start that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EndedStart {
+    /// It no longer counted among the starts of the node.
+    pub(super) slow: bool,
+}
+
 /// What a container was when it went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gone {
     Live,
-    Starting,
+    Starting(EndedStart),
     Retiring,
 }

@@ -12,6 +12,9 @@ use super::{Action, Admission, ContainerRef, Demand, Limits, SlotKey, StartFailu
 /// A key that has lacked memory for so long may take it from the key that holds the most.
 const FAIR_WAIT: Duration = Duration::from_secs(1);
 
+/// A start that takes longer leaves its place among the starts of the node to others.
+const SLOW_START: Duration = Duration::from_secs(5);
+
 /// Decides which call gets which container. See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Scheduler<T, W, C> {
@@ -121,6 +124,7 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
         if self.end_start(at, now)
             && let Some(queue) = self.queues.get_mut(&at.key)
         {
+            queue.forgive();
             queue.mark_busy(at.id, now);
         }
         self.launch_where_due(now, actions);
@@ -135,7 +139,7 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
         now: Instant,
         actions: &mut Vec<Action<T, W, C>>,
     ) {
-        self.forget(at, now);
+        self.forget(at);
         let Some(queue) = self.queues.get_mut(&at.key) else { return };
         queue.note_failure(failure, now);
         if queue.containers() == 0 && !queue.demand.cold {
@@ -157,7 +161,7 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
 
     /// A container may serve another call: the next in line gets it, or it idles.
     pub(crate) fn freed(&mut self, at: ContainerRef, container: C, now: Instant, actions: &mut Vec<Action<T, W, C>>) {
-        if !self.queues.get_mut(&at.key).is_some_and(|queue| queue.finish_work(at.id, now)) {
+        if !self.queues.get_mut(&at.key).is_some_and(|queue| queue.finish_work(at.id)) {
             // Nobody accounts for it any more.
             actions.push(Action::Retire { container });
         } else if self.must_yield(at.key, now) {
@@ -204,18 +208,18 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
     /// A container is gone and its memory is free, whatever it did before. Every container ends here but those
     /// whose start failed.
     pub(crate) fn gone(&mut self, at: ContainerRef, now: Instant, actions: &mut Vec<Action<T, W, C>>) {
-        self.forget(at, now);
+        self.forget(at);
         self.launch_where_due(now, actions);
         self.drop_if_empty(at.key, now);
     }
 
-    fn forget(&mut self, at: ContainerRef, now: Instant) {
+    fn forget(&mut self, at: ContainerRef) {
         let Some(queue) = self.queues.get_mut(&at.key) else { return };
-        let Some(was) = queue.forget(at.id, now) else { return };
+        let Some(was) = queue.forget(at.id) else { return };
         let memory = queue.demand.memory;
         self.reserved -= memory;
         match was {
-            Gone::Starting => self.starting -= 1,
+            Gone::Starting(start) => self.starting -= usize::from(!start.slow),
             Gone::Retiring => self.leaving -= memory,
             Gone::Live => {}
         }
@@ -226,6 +230,7 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
     /// Time has passed: starts may be due. Whether calls wait, so that it should be told again soon.
     pub(crate) fn tick(&mut self, cpu_has_room: bool, now: Instant, actions: &mut Vec<Action<T, W, C>>) -> bool {
         self.cpu_has_room = cpu_has_room;
+        self.release_slow_starts(now);
         self.launch_where_due(now, actions);
         !self.ring.is_empty()
     }
@@ -249,6 +254,11 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
     }
 
     #[cfg(test)]
+    pub(super) fn counted_starts(&self) -> usize {
+        self.starting
+    }
+
+    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.queues.is_empty() && self.ring.is_empty() && self.leaving == 0
     }
@@ -257,12 +267,12 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
     pub(crate) fn gauges(&self) -> Gauges {
         let start = Gauges {
             waiting: self.waiting,
-            starting: self.starting,
             memory_reserved: self.reserved,
             memory_capacity: self.limits.memory,
             ..Gauges::default()
         };
         self.queues.values().fold(start, |sum, queue| Gauges {
+            starting: sum.starting + queue.starting(),
             busy: sum.busy + queue.busy(),
             idle: sum.idle + queue.idle(),
             ..sum
@@ -368,11 +378,17 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
     /// False when nobody accounts for it any more.
     fn end_start(&mut self, at: ContainerRef, now: Instant) -> bool {
         let alone = self.starting == 1;
-        let known = self.queues.get_mut(&at.key).is_some_and(|queue| queue.end_start(at.id, alone, now));
-        if known {
-            self.starting -= 1;
+        let ended = self.queues.get_mut(&at.key).and_then(|queue| queue.end_start(at.id, alone, now));
+        self.starting -= usize::from(ended.is_some_and(|start| !start.slow));
+        ended.is_some()
+    }
+
+    /// A start that takes very long must not keep the starts of others from their turn.
+    fn release_slow_starts(&mut self, now: Instant) {
+        if self.starting >= self.limits.starts() {
+            let slow: usize = self.queues.values_mut().map(|queue| queue.mark_slow(SLOW_START, now)).sum();
+            self.starting -= slow;
         }
-        known
     }
 
     fn drop_if_empty(&mut self, key: SlotKey, now: Instant) {

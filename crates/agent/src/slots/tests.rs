@@ -388,6 +388,28 @@ fn cold_calls_start_one_container_each_within_the_starts_of_the_node() {
     assert!(matches!(actions[..], [Action::Admit { waiter: 4, .. }]));
 }
 
+#[test]
+fn a_start_that_takes_very_long_does_not_keep_others_from_starting() {
+    let mut bench = Bench::new(Limits { memory: 64 * 128 * MB, ..LIMITS });
+    for n in 0..LIMITS.starts() {
+        let key = SlotKey::new(AppId::generate(), FnId::generate(), &n);
+        bench.call_key(key, 1, hot());
+    }
+    let slow: Vec<ContainerRef> = bench.launches.drain(..).collect();
+    bench.call(100);
+    bench.tick(ms(4_000));
+    assert!(bench.launches.is_empty());
+    bench.tick(ms(2_000));
+    assert_eq!(bench.launches.iter().map(|at| at.key).collect::<Vec<_>>(), [bench.key]);
+    bench.launched(1);
+    for (n, at) in (10u32..).zip(slow) {
+        let mut actions = Actions::new();
+        bench.node.launched(at, n, bench.now, &mut actions);
+        assert!(matches!(actions[..], [Action::Assign { waiter: 1, .. }]));
+    }
+    assert_eq!(bench.node.counted_starts(), 0);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Call(usize),
@@ -545,7 +567,7 @@ proptest! {
             }
             let gauges = node.gauges();
             prop_assert!(gauges.memory_reserved <= limits.memory);
-            prop_assert!(gauges.starting <= limits.starts());
+            prop_assert!(node.counted_starts() <= limits.starts());
             prop_assert_eq!(gauges.starting, world.starting.len());
             prop_assert_eq!(gauges.waiting, world.waiting.len());
             prop_assert_eq!(gauges.busy, world.busy.len());

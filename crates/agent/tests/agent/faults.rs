@@ -307,3 +307,78 @@ async fn a_container_that_dies_while_starting_is_told() {
         test.ends_clean().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_outlast_the_drain_are_told_and_recorded_as_stopped_by_the_server() {
+    for route in [r#"{"format":"http"}"#, "{}"] {
+        let test = TestAgent::new(hang());
+        let function = test.function(route);
+        let stopped = async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            test.agent.shutdown(Duration::from_secs(1)).await;
+        };
+        let (outcome, ()) = tokio::join!(test.call(&function, "x"), stopped);
+        assert_eq!(outcome.error(), Error::ShuttingDown, "{route}");
+        let call = test.record(outcome.id).await;
+        assert_eq!((call.status(), call.reason()), (Status::Error, Some(Reason::Platform)), "{route}");
+        test.ends_clean().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_pull_counts_once_however_many_waited_for_it() {
+    let unreachable = DriverError::ImageUnreachable { image: "image".into(), message: "no route".into() };
+    let pull = Step::fails(unreachable).after(Duration::from_secs(1)).times(1);
+    let test = TestAgent::with(Script::new(http_echo()).pull(pull), |_| {});
+    let function = test.function(r#"{"format":"http"}"#);
+    let failed = join_all((0..10).map(|_| test.call(&function, "x"))).await;
+    assert!(failed.iter().any(|outcome| outcome.result.is_err()));
+    assert_eq!(test.call(&function, "x").await.answer().await.0, 200, "the registry is back");
+    test.ends_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_answer_is_still_being_read_shows_as_running_without_delay() {
+    let program = Program::new(|mut io| async move {
+        let mut buffer = vec![0; 4096];
+        while let Ok(1..) = io.stdin.read(&mut buffer).await {
+            io.stdout("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n").await;
+            io.stdout(vec![b'x'; 1_000_000]).await;
+        }
+        Exit::Code(0)
+    });
+    let test = TestAgent::new(program);
+    let function = test.function(r#"{"format":"http"}"#);
+    let outcome = test.call(&function, "x").await;
+    let body = outcome.result.unwrap().body;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let begun = tokio::time::Instant::now();
+    let call = test.recorder.call(test.app.id, outcome.id).await.unwrap();
+    assert_eq!((call.status(), begun.elapsed()), (Status::Running, Duration::ZERO));
+    assert_eq!(body.collect().await.unwrap().to_bytes().len(), 1_000_000);
+    assert_eq!(test.record(outcome.id).await.status(), Status::Success);
+    test.ends_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_wait_are_bounded_together() {
+    let test = TestAgent::with(Script::new(hang()), |settings| settings.max_held_bodies = 1_000_000);
+    let function = test.function(r#"{"format":"json","timeout":4}"#);
+    let calls = join_all((0..10).map(|_| test.call(&function, vec![b'x'; 200_000]))).await;
+    let refused = calls.iter().filter(|outcome| matches!(outcome.error(), Error::NoCapacity(_))).count();
+    assert_eq!(refused, 5);
+    assert_eq!(test.call(&function, vec![b'x'; 900_000]).await.error(), Error::TimedOut, "room again");
+    test.ends_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_never_gets_ready_is_given_up_and_told() {
+    let test = TestAgent::with(Script::new(http_echo()).start(Step::takes(Duration::from_secs(3600))), |_| {});
+    let function = test.function(r#"{"format":"http","timeout":120}"#);
+    let error = test.call(&function, "x").await.error();
+    assert_eq!(error, Error::Busy, "half its timeout is shorter");
+    let slow = test.function(r#"{"format":"http","timeout":30}"#);
+    test.call(&slow, "x").await;
+    test.driver.until(|ledger| ledger.is_clean()).await;
+    test.ends_clean().await;
+}
