@@ -189,6 +189,7 @@ fn agent(reader: &mut Reader<'_>) -> hearth_agent::Settings {
     agent.container_cpu_millis = Some(millis).filter(|millis| *millis > 0);
     reader.set(&table::MAX_LOG, &mut agent.max_log, in_memory);
     reader.set(&table::PREREAD, &mut agent.preread, in_memory);
+    reader.set(&table::MAX_HELD_BODIES, &mut agent.max_held_bodies, in_memory);
     reader.set(&table::MAX_RESPONSE, &mut agent.max_response, |ByteSize(bytes)| bytes);
     reader.set(&table::STDERR_DRAIN, &mut agent.drain, |Span(time)| time);
     reader.set(&table::MAX_STDERR_DRAIN, &mut agent.max_drain, |Span(time)| time);

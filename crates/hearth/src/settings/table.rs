@@ -102,6 +102,8 @@ settings! {
     MAX_WAITING = Setting::new("max-waiting", "NUMBER", "10000", "Calls that may wait for a container");
     MAX_LOG = Setting::new("max-log", "SIZE", "1MiB", "Stored log of one call");
     PREREAD = Setting::new("preread", "SIZE", "256KiB", "How much of a request body is read before a container is asked for");
+    MAX_HELD_BODIES = Setting::new("max-held-bodies", "SIZE", "256MiB",
+        "What all waiting requests may hold of their bodies together");
     STDERR_DRAIN = Setting::new("stderr-drain", "TIME", "250us",
         "Silence on stderr after an answer before a container takes its next call");
     MAX_STDERR_DRAIN = Setting::new("max-stderr-drain", "TIME", "5ms", "The most that this grows to for a container that is late");
