@@ -74,10 +74,12 @@ pub struct RouteChange {
     pub route: Route,
     /// Its app.
     pub app_id: AppId,
-    /// Its function: containers of it are out of date when the route was there before.
+    /// Its function.
     pub fn_id: FnId,
     /// Whether the route is new.
     pub created: bool,
+    /// Whether containers of its function are out of date: what they are made from is not what it was.
+    pub function_changed: bool,
     /// The app, when it was made for this route.
     pub new_app: Option<App>,
 }

@@ -186,6 +186,7 @@ impl SqlStore {
             fn_id: function.id,
             route: Route::of(&app.name, trigger, function),
             created: true,
+            function_changed: false,
             new_app,
         })
     }
@@ -198,7 +199,9 @@ impl SqlStore {
         mut function: Function,
         mut trigger: Trigger,
     ) -> Result<RouteChange> {
+        let before = function.clone();
         patch.apply(&mut function, &mut trigger)?;
+        let function_changed = !runs_alike(&before, &function);
         functions::update_function(on, self.dialect, &function).await?;
         functions::update_trigger(on, self.dialect, &trigger).await?;
         Ok(RouteChange {
@@ -206,9 +209,16 @@ impl SqlStore {
             fn_id: function.id,
             route: Route::of(app_name, trigger, function),
             created: false,
+            function_changed,
             new_app: None,
         })
     }
+}
+
+/// Whether containers of the one would do for the other, as far as a route can tell them apart.
+fn runs_alike(one: &Function, other: &Function) -> bool {
+    let container = |of: &Function| (of.format, of.call_type, of.limits);
+    one.image == other.image && container(one) == container(other) && one.config == other.config
 }
 
 /// What became of the question for a route.

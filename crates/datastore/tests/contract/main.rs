@@ -41,6 +41,7 @@ macro_rules! every_test {
                 a_refused_route_leaves_no_app_behind
                 an_upsert_creates_and_then_merges
                 an_update_merges_and_changes_nothing_when_refused
+                a_change_tells_whether_containers_are_out_of_date
                 names_that_derive_from_paths_are_unique
                 removing_a_route_removes_its_function
                 resolving_tells_a_missing_app_from_a_missing_route

@@ -73,6 +73,29 @@ pub(crate) async fn an_upsert_creates_and_then_merges(store: Arc<dyn Datastore>)
     assert_eq!(route.created_at, created.route.created_at);
 }
 
+pub(crate) async fn a_change_tells_whether_containers_are_out_of_date(store: Arc<dyn Datastore>) {
+    let body = r#"{"image":"i","config":{"a":"1"},"format":"http"}"#;
+    assert!(!store.upsert_route("app", "/a", patch(body)).await.unwrap().function_changed, "there were none");
+    for (body, changed) in [
+        ("{}", false),
+        (body, false),
+        (r#"{"headers":{"x-a":["1"]}}"#, false),
+        (r#"{"config":{"b":""}}"#, false),
+        (r#"{"config":{"a":"2"}}"#, true),
+        (r#"{"image":"j"}"#, true),
+        (r#"{"format":"json"}"#, true),
+        (r#"{"type":"async"}"#, true),
+        (r#"{"timeout":31}"#, true),
+        (r#"{"idle_timeout":31}"#, true),
+        (r#"{"memory":256,"headers":{"x-a":[]}}"#, true),
+    ] {
+        let updated = store.update_route("app", "/a", patch(body)).await.unwrap();
+        assert_eq!(updated.function_changed, changed, "{body}");
+        let again = store.upsert_route("app", "/a", patch(body)).await.unwrap();
+        assert!(!again.function_changed, "{body} again");
+    }
+}
+
 pub(crate) async fn an_update_merges_and_changes_nothing_when_refused(store: Arc<dyn Datastore>) {
     let missing = store.update_route("app", "/a", patch("{}")).await;
     assert_eq!(told(missing), Error::RouteNotFound);

@@ -170,6 +170,7 @@ impl Datastore for Fake {
             app_id: found.app.id,
             fn_id: found.function.id,
             created: false,
+            function_changed: true,
             new_app: None,
         })
     }
