@@ -53,7 +53,7 @@ pub(crate) struct Api {
     pub(crate) registry: Registry,
     pub(crate) readiness: Readiness,
     pub(crate) settings: Settings,
-    /// Owns the connections, and what reads the rest of a body that no handler wanted.
+    /// Owns the connections, changes of what is stored, and what reads the rest of a body that no handler wanted.
     pub(crate) tasks: TaskTracker,
     pub(crate) metrics: Metrics,
 }
@@ -71,6 +71,20 @@ impl Api {
             settings,
             tasks: TaskTracker::new(),
         })
+    }
+
+    /// Makes a change of what is stored and tells the agent, in a task that the server owns: a client that leaves
+    /// meanwhile stops neither. The store bounds how long a change takes.
+    ///
+    /// # Errors
+    /// Those of `change`.
+    pub(crate) async fn change<T, F>(self: &Arc<Self>, change: impl FnOnce(Arc<Self>) -> F) -> Result<T, Failed>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Failed>> + Send + 'static,
+    {
+        let changed = self.tasks.spawn(change(Arc::clone(self))).await;
+        changed.unwrap_or_else(|error| Err(Failed::internal(error)))
     }
 
     fn body(&self, head: &request::Parts, body: axum::body::Body, max: u64) -> Limited {
@@ -105,7 +119,7 @@ async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
 }
 
 /// A panic of a handler is answered like every other failure of the server.
-async fn guarded(api: &Api, request: Request) -> Response {
+async fn guarded(api: &Arc<Api>, request: Request) -> Response {
     // Nothing that a handler shares is left half-changed by a panic: it holds no locks of its own.
     let handled = AssertUnwindSafe(Box::pin(dispatch(api, request))).catch_unwind();
     match handled.await {
@@ -115,7 +129,7 @@ async fn guarded(api: &Api, request: Request) -> Response {
     }
 }
 
-async fn dispatch(api: &Api, request: Request) -> Result<Response, Failed> {
+async fn dispatch(api: &Arc<Api>, request: Request) -> Result<Response, Failed> {
     let (head, body) = request.into_parts();
     let path = match paths::decode(head.uri.path()) {
         Ok(path) => path.into_owned(),
@@ -143,7 +157,12 @@ fn refuse(api: &Api, head: &request::Parts, body: axum::body::Body, refusal: &Re
     }
 }
 
-async fn manage(api: &Api, operation: Operation<'_>, query: &Query<'_>, body: ClientBody) -> Result<Response, Failed> {
+async fn manage(
+    api: &Arc<Api>,
+    operation: Operation<'_>,
+    query: &Query<'_>,
+    body: ClientBody,
+) -> Result<Response, Failed> {
     match operation {
         Operation::Root => operations::root(),
         Operation::Version => operations::version(),

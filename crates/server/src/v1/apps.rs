@@ -1,5 +1,7 @@
 //! `/v1/apps` (v1 contract B.1.6).
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use hearth_models::{AppPatch, Cursor, Error};
 use serde::{Deserialize, Serialize};
@@ -55,18 +57,28 @@ pub(crate) async fn get(api: &Api, name: &str) -> Result<Response, Failed> {
 }
 
 /// PATCH `/v1/apps/:app`
-pub(crate) async fn update(api: &Api, name: &str, body: &[u8]) -> Result<Response, Failed> {
+pub(crate) async fn update(api: &Arc<Api>, name: &str, body: &[u8]) -> Result<Response, Failed> {
     let patch = patch(body)?;
     patch.validate_update()?;
-    let app = api.datastore.update_app(name, patch).await?;
-    api.agent.app_changed(app.id);
+    let name = name.to_owned();
+    let change = api.change(async move |api| {
+        let app = api.datastore.update_app(&name, patch).await?;
+        api.agent.app_changed(app.id);
+        Ok(app)
+    });
+    let app = change.await?;
     Ok(json::reply(&AppReply { message: "App successfully updated", app: AppView::of(&app) })?)
 }
 
 /// DELETE `/v1/apps/:app`
-pub(crate) async fn delete(api: &Api, name: &str) -> Result<Response, Failed> {
-    let app = api.datastore.remove_app(name).await?;
-    api.agent.app_changed(app.id);
+pub(crate) async fn delete(api: &Arc<Api>, name: &str) -> Result<Response, Failed> {
+    let name = name.to_owned();
+    let removal = api.change(async move |api| {
+        let app = api.datastore.remove_app(&name).await?;
+        api.agent.app_changed(app.id);
+        Ok(())
+    });
+    removal.await?;
     Ok(json::reply(&Done { message: "App deleted" })?)
 }
 

@@ -1,6 +1,9 @@
 //! `/v1/apps/:app/routes` (v1 contract B.1.7). A route is the view of an HTTP trigger and its function.
 
+use std::sync::Arc;
+
 use axum::response::Response;
+use hearth_datastore::RouteChange;
 use hearth_models::{Cursor, Error, Route, RoutePatch, clean_path};
 use serde::{Deserialize, Serialize};
 
@@ -61,32 +64,49 @@ pub(crate) async fn get(api: &Api, route: RouteRef<'_>) -> Result<Response, Fail
 }
 
 /// PUT `/v1/apps/:app/routes/*route`: creates, or merges like PATCH.
-pub(crate) async fn put(api: &Api, route: RouteRef<'_>, body: &[u8]) -> Result<Response, Failed> {
+pub(crate) async fn put(api: &Arc<Api>, route: RouteRef<'_>, body: &[u8]) -> Result<Response, Failed> {
     let (path, patch) = (clean_path(route.path), patch(body)?);
     patch.validate_path(&path)?;
-    let change = api.datastore.upsert_route(route.app, &path, patch).await?;
-    if change.created {
-        return show(CREATED, &change.route);
-    }
-    api.agent.function_changed(change.fn_id);
-    show(UPDATED, &change.route)
+    let app = route.app.to_owned();
+    let change = api.change(async move |api| {
+        let change = api.datastore.upsert_route(&app, &path, patch).await?;
+        tell(&api, &change);
+        Ok(change)
+    });
+    let change = change.await?;
+    show(if change.created { CREATED } else { UPDATED }, &change.route)
 }
 
 /// PATCH `/v1/apps/:app/routes/*route`
-pub(crate) async fn update(api: &Api, route: RouteRef<'_>, body: &[u8]) -> Result<Response, Failed> {
+pub(crate) async fn update(api: &Arc<Api>, route: RouteRef<'_>, body: &[u8]) -> Result<Response, Failed> {
     let (path, patch) = (clean_path(route.path), patch(body)?);
     patch.validate_path(&path)?;
-    let change = api.datastore.update_route(route.app, &path, patch).await?;
-    api.agent.function_changed(change.fn_id);
-    show(UPDATED, &change.route)
+    let app = route.app.to_owned();
+    let change = api.change(async move |api| {
+        let change = api.datastore.update_route(&app, &path, patch).await?;
+        tell(&api, &change);
+        Ok(change)
+    });
+    show(UPDATED, &change.await?.route)
 }
 
 /// DELETE `/v1/apps/:app/routes/*route`
-pub(crate) async fn delete(api: &Api, route: RouteRef<'_>) -> Result<Response, Failed> {
-    let path = clean_path(route.path);
-    let removed = api.datastore.remove_route(route.app, &path).await?;
-    api.agent.function_changed(removed.fn_id);
+pub(crate) async fn delete(api: &Arc<Api>, route: RouteRef<'_>) -> Result<Response, Failed> {
+    let (app, path) = (route.app.to_owned(), clean_path(route.path));
+    let removal = api.change(async move |api| {
+        let removed = api.datastore.remove_route(&app, &path).await?;
+        api.agent.function_changed(removed.fn_id);
+        Ok(())
+    });
+    removal.await?;
     Ok(json::reply(&Done { message: "Route deleted" })?)
+}
+
+/// Warm containers are let go only when they are out of date.
+fn tell(api: &Api, change: &RouteChange) {
+    if change.function_changed {
+        api.agent.function_changed(change.fn_id);
+    }
 }
 
 fn patch(body: &[u8]) -> Result<RoutePatch, Error> {

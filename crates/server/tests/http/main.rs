@@ -4,6 +4,7 @@
 
 mod apps;
 mod calls;
+mod changes;
 mod client;
 mod cors;
 mod errors;
