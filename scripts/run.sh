@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-export PORT=${PORT:-8080}
+readonly PORT=${PORT:-8080}
 readonly url=http://127.0.0.1:$PORT
 readonly server_binary=${CARGO_TARGET_DIR:-target}/debug/hearth
 # A debug build on a busy machine, with a database to migrate, is up in a second or two.
@@ -55,7 +55,8 @@ main() {
 # once. The server would take a second one as the wish to stop without cleaning up.
 start_server() {
     set -m
-    "$server_binary" serve &
+    # Flags win over FN_LISTEN and FN_PORT, with which it would listen where this script does not ask.
+    "$server_binary" serve --listen 127.0.0.1 --port "$PORT" &
     server=$!
     set +m
     local deadline=$((SECONDS + start_seconds))
