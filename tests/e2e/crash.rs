@@ -1,0 +1,200 @@
+//! How a server ends, well and badly, and what the next one finds.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use rustix::process::Signal;
+use tokio::time::{Instant, timeout};
+
+use crate::support::{APP, Options, PATIENCE, Server, eventually};
+
+/// Calls that work for so long that the server ends in the middle of them.
+async fn under_load(server: &Server, script: &str) -> Vec<reqwest::Result<crate::support::Reply>> {
+    let calls = (0..8).map(|number| {
+        let path = ["/http", "/json", "/default", "/http2"][number % 4];
+        server.call(path).script(&format!("stderr {number}; {script}")).try_send()
+    });
+    join_all(calls).await
+}
+
+async fn deploy(server: &Server) {
+    for path in ["/http", "/json", "/default", "/http2"] {
+        server.route(path).format(path[1..].trim_end_matches('2')).create().await;
+    }
+    server.run("/http", "body warm").await.is_answer("warm");
+}
+
+async fn until_running_in_all(server: &Server) {
+    for path in ["/http", "/json", "/default", "/http2"] {
+        server.until_running(path, 1).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_is_cleaned_up_after_by_the_next_and_by_nobody_else() {
+    let other = Server::start().await;
+    other.route("/f").create().await;
+    let nonce = other.run("/f", "instance").await.instance().0.to_owned();
+    let server = Server::start().await;
+    deploy(&server).await;
+    let finished = server.run("/http", "stderr kept; body x").await;
+    let kept = server.record(&finished).await;
+    let server_id = server.id();
+    let (calls, options) = {
+        let load = under_load(&server, "sleep 30000");
+        let mut load = std::pin::pin!(load);
+        let running = async {
+            until_running_in_all(&server).await;
+            // Calls are written down as running once they are older than a second.
+            eventually(PATIENCE, "they are in the store", async || {
+                let list = server.get(&format!("/v1/apps/{APP}/calls?status=running")).send().await.json();
+                let old = list["calls"].as_array().is_some_and(|calls| calls.len() >= 4);
+                if old { Ok(()) } else { Err(list) }
+            })
+            .await;
+            tokio::time::sleep(Duration::from_millis(2_500)).await;
+        };
+        tokio::select! {
+            _ = &mut load => panic!("thirty seconds are over"),
+            () = running => {}
+        }
+        server.signal(Signal::KILL);
+        (timeout(PATIENCE, load).await.expect("connections are reset"), ())
+    };
+    let () = options;
+    assert!(calls.iter().all(|call| call.as_ref().is_ok_and(|reply| !reply.complete) || call.is_err()), "{calls:?}");
+    let (ended, options) = server.ended().await;
+    assert_eq!(ended.status.code(), None, "killed");
+    assert!(!options.containers().await.is_empty(), "there is something to clean up");
+
+    let server = options.start().await;
+    assert_eq!(server.id(), server_id);
+    assert_eq!(server.containers().await, [""; 0], "ready means cleaned up");
+    let list = server.get(&format!("/v1/apps/{APP}/calls")).send().await.json();
+    let (mut interrupted, mut successes) = (0, 0);
+    for call in list["calls"].as_array().unwrap() {
+        match call["status"].as_str().unwrap() {
+            "error" => {
+                interrupted += 1;
+                assert_eq!(call["reason"], "platform", "{call}");
+                assert!(!call["error"].as_str().unwrap().is_empty(), "{call}");
+                assert_ne!(call["completed_at"], "0001-01-01T00:00:00.000Z", "{call}");
+            }
+            "success" => successes += 1,
+            other => panic!("{other}: {call}"),
+        }
+    }
+    assert!(interrupted >= 4, "running calls are closed: {list}");
+    assert_eq!(successes, 2);
+    let again = server.record_of(APP, finished.call_id()).await;
+    assert_eq!((again.call, again.log.as_str()), (kept.call, "kept\n"), "what was stored is as it was");
+    server.run("/http", "body well").await.is_answer("well");
+    // The other server has kept its container through all of this.
+    assert_eq!(other.run("/f", "instance").await.instance(), (nonce.as_str(), 2));
+    server.finish().await;
+    other.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_server_on_a_directory_is_refused_and_harms_nothing() {
+    let server = Server::start().await;
+    server.route("/f").create().await;
+    let nonce = server.run("/f", "instance").await.instance().0.to_owned();
+    let refused = server.start_another().await;
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.log);
+    let data = server.directory().join("data");
+    let expected = format!(
+        "hearth: another hearth (process {}) uses the data directory ./data; stop it, or choose another with --data-dir",
+        server.pid()
+    );
+    let message = refused.log.lines().last().unwrap_or_default();
+    assert!(
+        message == expected
+            || message == expected.replace("./data", "data")
+            || message == expected.replace("./data", data.to_str().unwrap()),
+        "{message}"
+    );
+    assert_eq!(server.run("/f", "instance").await.instance(), (nonce.as_str(), 2));
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sigterm_under_load_lets_accepted_calls_end() {
+    let server = Server::start().await;
+    deploy(&server).await;
+    let (calls, refused) = tokio::join!(under_load(&server, "sleep 2500; body done"), async {
+        until_running_in_all(&server).await;
+        server.signal(Signal::TERM);
+        eventually(PATIENCE, "it accepts no more connections", async || {
+            match tokio::net::TcpStream::connect(server.address()).await {
+                Ok(_) => Err("accepted"),
+                Err(error) => Ok(error),
+            }
+        })
+        .await
+    });
+    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    let mut ids = Vec::new();
+    for (number, call) in calls.into_iter().enumerate() {
+        let reply = call.unwrap();
+        reply.is_answer("done");
+        assert_eq!(reply.value("connection"), "close");
+        ids.push((number, reply.call_id().to_owned()));
+    }
+    let (ended, options) = server.ended().await;
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
+    assert_eq!(options.containers().await, [""; 0]);
+    // All of it is in the store.
+    let server = options.start().await;
+    for (number, id) in ids {
+        let record = server.record_of(APP, &id).await;
+        record.is_success();
+        assert_eq!(record.log, format!("{number}\n"));
+    }
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_beyond_the_drain_deadline_is_stopped_and_recorded() {
+    let server = Options::new().await.setting("FN_DRAIN_TIMEOUT", "1s").start().await;
+    server.route("/f").create().await;
+    let (reply, ()) = tokio::join!(server.run("/f", "stderr at work; hang"), async {
+        server.until_running("/f", 1).await;
+        server.signal(Signal::TERM);
+    });
+    reply.is_error(503, "server is shutting down");
+    assert_eq!(reply.value("retry-after"), "2");
+    let id = reply.call_id().to_owned();
+    let (ended, options) = server.ended().await;
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
+    assert_eq!(options.containers().await, [""; 0]);
+    let server = options.start().await;
+    let record = server.record_of(APP, &id).await;
+    record.is_failure("error", "platform", "server is shutting down");
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_it_at_once() {
+    let server = Server::start().await;
+    server.route("/f").create().await;
+    let (call, took) = tokio::join!(server.call("/f").script("sleep 20000").try_send(), async {
+        server.until_running("/f", 1).await;
+        server.signal(Signal::TERM);
+        eventually(PATIENCE, "it stops", async || match tokio::net::TcpStream::connect(server.address()).await {
+            Ok(_) => Err("it listens"),
+            Err(_) => Ok(()),
+        })
+        .await;
+        server.signal(Signal::INT);
+        Instant::now()
+    });
+    assert!(call.is_err() || !call.unwrap().complete);
+    let (ended, options) = server.ended().await;
+    assert_eq!(ended.status.code(), Some(130), "{}", ended.log);
+    assert!(took.elapsed() < Duration::from_secs(10));
+    // What it left is the next one's to clean up.
+    let server = options.start().await;
+    assert_eq!(server.containers().await, [""; 0]);
+    server.finish().await;
+}

@@ -1,0 +1,23 @@
+//! What the tests stand on.
+
+mod client;
+mod docker;
+mod eventually;
+mod private_engine;
+mod record;
+mod registry;
+mod route;
+mod server;
+
+pub(crate) use client::{Reply, Request};
+pub(crate) use docker::{Engine, FIXTURE};
+pub(crate) use eventually::eventually;
+pub(crate) use private_engine::PrivateEngine;
+pub(crate) use record::{MEASURES, Record};
+pub(crate) use registry::{Mood, Registry};
+pub(crate) use server::{APP, Options, Server};
+
+use std::time::Duration;
+
+/// Longer than anything here takes on a busy machine, unless it is broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
