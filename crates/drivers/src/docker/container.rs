@@ -1,5 +1,6 @@
 //! The life of one container, from the engine's answer to its guard.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::create::{Template, new_name};
 use super::engine::{Engine, Fault};
 use super::images::Images;
 use super::observer::Operation;
-use super::removal::Remover;
+use super::removal::{Life, Remover};
 use super::{attach, exit, health, usage};
 use crate::stats::{CgroupSampler, Layout};
 use crate::{Container, ContainerSpec, Error, Guard, Running, StatsSource};
@@ -38,12 +39,15 @@ pub(super) struct Groups {
     layout: Option<Layout>,
     /// A container ran and its control group was nowhere: it is another machine's, or hidden from us.
     hidden: AtomicBool,
+    /// It is known whether the stdin of containers can be looked into, and where it cannot that was said.
+    told: AtomicBool,
 }
 
 struct Created {
     engine: Arc<Engine>,
     groups: Arc<Groups>,
     has_healthcheck: bool,
+    life: Life,
     guard: Guard,
 }
 
@@ -52,10 +56,11 @@ struct Created {
 impl Maker {
     /// Creates a container. Must run to its end: only then is it known whether there is something to remove.
     pub(super) async fn create(&self, mut spec: ContainerSpec) -> Result<Box<dyn Container>, Error> {
-        let guard = match self.create_once(&spec).await {
+        let life = Life::default();
+        let guard = match self.create_once(&spec, &life).await {
             Err(fault) if fault.is_not_found() => {
                 spec.image = self.find_again(&spec, fault).await?;
-                self.create_once(&spec).await
+                self.create_once(&spec, &life).await
             }
             other => other,
         };
@@ -63,18 +68,19 @@ impl Maker {
             engine: Arc::clone(&self.engine),
             groups: Arc::clone(&self.groups),
             has_healthcheck: spec.image.has_healthcheck,
+            life,
             guard: guard.map_err(into_create_error)?,
         }))
     }
 
-    async fn create_once(&self, spec: &ContainerSpec) -> Result<Guard, Fault> {
+    async fn create_once(&self, spec: &ContainerSpec, life: &Life) -> Result<Guard, Fault> {
         let name = new_name();
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
         let body = self.template.body(spec);
         // The body is large and would be part of every future around this one.
         let request = Box::pin(self.engine.api().create_container(Some(options), body));
         match self.engine.call(Operation::CreateContainer, CREATE_LIMIT, request).await {
-            Ok(answer) => Ok(self.remover.guard(answer.id)),
+            Ok(answer) => Ok(self.remover.guard(answer.id, life.clone())),
             Err(fault) => {
                 if fault.is_uncertain() {
                     self.remover.remove_doubtful(name);
@@ -103,7 +109,7 @@ fn into_create_error(fault: Fault) -> Error {
 #[async_trait]
 impl Container for Created {
     async fn start(self: Box<Self>) -> Result<Running, Error> {
-        let Self { engine, groups, has_healthcheck, guard } = *self;
+        let Self { engine, groups, has_healthcheck, life, guard } = *self;
         let start_error = |fault: Fault| fault.into_error_with(|message| Error::Start { message });
         let id = guard.id().to_owned();
 
@@ -112,6 +118,7 @@ impl Container for Created {
             .call(Operation::AttachContainer, ATTACH_LIMIT, attach::attach(engine.address(), &id))
             .await
             .map_err(start_error)?;
+        life.begin();
         let request = engine.api().start_container(&id, None::<StartContainerOptions>);
         engine.call(Operation::StartContainer, START_LIMIT, request).await.map_err(start_error)?;
         if has_healthcheck {
@@ -126,7 +133,7 @@ impl Container for Created {
             stdin: attached.stdin,
             output: attached.output,
             stats,
-            exit: exit::exit(engine, id).boxed(),
+            exit: exit::exit(engine, id).inspect(move |_| life.end()).boxed(),
             guard,
         })
     }
@@ -136,19 +143,44 @@ impl Container for Created {
 
 impl Groups {
     pub(super) fn new(layout: Option<Layout>) -> Self {
-        Self { layout, hidden: AtomicBool::new(false) }
+        Self { layout, hidden: AtomicBool::new(false), told: AtomicBool::new(false) }
     }
 
     /// A sampler of the container `id`, which was just started; none where control groups cannot be seen, or when
     /// it ended already.
     async fn sampler(&self, engine: &Engine, id: &str) -> Option<CgroupSampler> {
-        let layout = self.layout.as_ref().filter(|_| !self.hidden.load(Ordering::Relaxed))?;
+        let Some(layout) = self.layout.as_ref().filter(|_| !self.hidden.load(Ordering::Relaxed)) else {
+            self.tell(false);
+            return None;
+        };
         let group = match layout.find(id) {
             Some(group) => group,
             None if layout.is_known() => return None,
             None => self.search(layout, engine, id).await?,
         };
-        CgroupSampler::open(&group).ok()
+        let sampler = CgroupSampler::open(&group);
+        match &sampler {
+            Ok(_) if self.told.load(Ordering::Relaxed) => {}
+            Ok(sampler) => {
+                if let Some(sees) = sampler.sees_stdin() {
+                    self.tell(sees);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => self.tell(false),
+            // It ended already, which says nothing about the others.
+            Err(_) => {}
+        }
+        sampler.ok()
+    }
+
+    /// Says once that nobody can look into the stdin of containers, unless that works.
+    fn tell(&self, sees_stdin: bool) {
+        if !self.told.swap(true, Ordering::Relaxed) && !sees_stdin {
+            tracing::warn!(
+                "the stdin of containers is not visible (it takes root, on the machine of the engine, in its PID \
+                 namespace): what a function leaves unread of a request is not noticed"
+            );
+        }
     }
 
     /// Happens until one container was found, or one was seen running that could not be.
@@ -159,6 +191,7 @@ impl Groups {
         let group = layout.find_by_process(id, pid);
         if group.is_none() {
             self.hidden.store(true, Ordering::Relaxed);
+            self.tell(false);
             tracing::info!("control groups of containers are not visible: samples come from the engine, once a second");
         }
         group

@@ -41,6 +41,8 @@ pub(super) enum Fault {
     Away(Option<Cause>),
     /// The engine is there and was not done in time.
     Late(Duration),
+    /// The engine is there, and had not begun in time what it does for somebody else's sake.
+    Silent(Duration),
     /// The answer made no sense.
     Nonsense(Cause),
 }
@@ -191,6 +193,7 @@ impl Fault {
             Self::Refused { message, .. } | Self::Broken { message } => message.clone(),
             Self::Away(_) => "the container engine is not available".to_owned(),
             Self::Late(limit) => format!("no answer from the container engine within {limit:?}"),
+            Self::Silent(limit) => format!("the registry did not answer within {limit:?}"),
             Self::Nonsense(_) => "the container engine's answer could not be read".to_owned(),
         }
     }

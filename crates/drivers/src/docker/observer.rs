@@ -14,6 +14,7 @@ pub enum Operation {
     StartContainer,
     InspectContainer,
     WaitContainer,
+    KillContainer,
     RemoveContainer,
     ListContainers,
     Ping,
@@ -44,7 +45,7 @@ pub struct Unobserved;
 
 impl Operation {
     /// Every operation there is.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::InspectImage,
         Self::PullImage,
         Self::CreateContainer,
@@ -52,6 +53,7 @@ impl Operation {
         Self::StartContainer,
         Self::InspectContainer,
         Self::WaitContainer,
+        Self::KillContainer,
         Self::RemoveContainer,
         Self::ListContainers,
         Self::Ping,
@@ -68,6 +70,7 @@ impl Operation {
             Self::StartContainer => "docker_start_container",
             Self::InspectContainer => "docker_inspect_container",
             Self::WaitContainer => "docker_wait_container",
+            Self::KillContainer => "docker_kill_container",
             Self::RemoveContainer => "docker_remove_container",
             Self::ListContainers => "docker_list_containers",
             Self::Ping => "docker_ping",
@@ -84,6 +87,7 @@ impl Operation {
             Self::StartContainer => "start the container",
             Self::InspectContainer => "inspect the container",
             Self::WaitContainer => "wait for the container",
+            Self::KillContainer => "kill the container",
             Self::RemoveContainer => "remove the container",
             Self::ListContainers => "list containers",
             Self::Ping => "answer a ping",

@@ -1,15 +1,20 @@
 //! Pulling images.
 //!
 //! A refusal is final at once. A registry that cannot be reached, or that breaks, gets three tries within three
-//! seconds; after that it is the caller's to wait, and the launch policy's to come back later.
+//! seconds; after that it is the caller's to wait, and the launch policy's to come back later. One that says nothing
+//! at all cannot be reached either, and takes up all of the three seconds: asking a slow one anew would only make it
+//! begin anew. A pull that has begun may take much longer.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use bollard::auth::DockerCredentials;
 use bollard::query_parameters::{CreateImageOptions, CreateImageOptionsBuilder};
 use futures_util::TryStreamExt;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::backoff::Backoff;
 use super::credentials::Credentials;
@@ -20,12 +25,15 @@ use crate::Error;
 
 const TRIES: usize = 3;
 
-/// No try begins later than this after the first.
+/// No try begins later than this after the first, and none goes on later that has not made any progress.
 const WINDOW: Duration = Duration::from_secs(3);
 
 /// Pulls at a time. The engine has its own limit on layers; this one keeps a burst of broken functions from
 /// holding a connection each.
-const CONCURRENT: usize = 16;
+const CONCURRENT: usize = 32;
+
+/// Pulls at a time from one registry, so that one in trouble leaves room for the others.
+const CONCURRENT_OF_ONE: usize = 8;
 
 /// Pulls images, with what the operator configured.
 #[derive(Debug)]
@@ -35,6 +43,8 @@ pub(super) struct Puller {
     /// How long one pull may take.
     limit: Duration,
     slots: Semaphore,
+    /// The slots of each registry that is pulled from, or waited for.
+    registries: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
 
 /// What a failed try means.
@@ -47,20 +57,24 @@ enum Verdict {
 
 impl Puller {
     pub(super) fn new(engine: Arc<Engine>, credentials: Credentials, limit: Duration) -> Self {
-        Self { engine, credentials, limit, slots: Semaphore::new(CONCURRENT) }
+        Self { engine, credentials, limit, slots: Semaphore::new(CONCURRENT), registries: Mutex::default() }
     }
 
     /// Pulls `reference`, which was asked for as `asked`.
     pub(super) async fn pull(&self, asked: &str, reference: &Reference) -> Result<(), Error> {
-        let Ok(_slot) = timeout(self.limit, self.slots.acquire()).await else {
+        let registry = self.slots_of(reference.registry());
+        // That of the registry comes first: who waits for it holds nothing that others need.
+        let slots = async { (registry.acquire().await, self.slots.acquire().await) };
+        let Ok(_slots) = timeout(self.limit, slots).await else {
             let message = format!("no pull could begin within {:?}: too many are under way", self.limit);
             return Err(Error::ImageUnreachable { image: asked.to_owned(), message });
         };
+        let credentials = self.credentials.of(reference.registry()).await;
         let begin = Instant::now();
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(1));
         let mut tries = 0;
         loop {
-            let Err(fault) = self.attempt(reference).await else {
+            let Err(fault) = self.attempt(reference, credentials.clone(), begin + WINDOW).await else {
                 tracing::info!(image = asked, duration_ms = begin.elapsed().as_millis(), "pulled an image");
                 return Ok(());
             };
@@ -77,14 +91,40 @@ impl Puller {
         }
     }
 
-    async fn attempt(&self, reference: &Reference) -> Result<(), Fault> {
-        let credentials = self.credentials.of(reference.registry()).await;
+    /// Pulls; gives up at `end` when there was no progress until then.
+    async fn attempt(
+        &self,
+        reference: &Reference,
+        credentials: Option<DockerCredentials>,
+        end: Instant,
+    ) -> Result<(), Fault> {
         let options: CreateImageOptions =
             CreateImageOptionsBuilder::new().from_image(&reference.name()).tag(reference.version()).build();
         let progress = self.engine.api().create_image(Some(options), None, credentials);
-        // The engine reports its progress until it is done; only the end matters.
-        let request = progress.try_for_each(async |_| Ok(()));
+        // The engine reports its progress from the registry's first answer until it is done. Only its beginning and
+        // the end matter.
+        let request = async {
+            let mut progress = pin!(progress);
+            match timeout_at(end, progress.try_next()).await {
+                Ok(Ok(Some(_))) => progress.try_for_each(async |_| Ok(())).await.map_err(Fault::from),
+                Ok(Ok(None)) => Ok(()),
+                Ok(Err(error)) => Err(error.into()),
+                Err(_) => Err(Fault::Silent(WINDOW)),
+            }
+        };
         self.engine.call(Operation::PullImage, self.limit, request).await
+    }
+
+    fn slots_of(&self, registry: &str) -> Arc<Semaphore> {
+        // A map of registries is whole whatever happened to who changed it.
+        let mut registries = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slots) = registries.get(registry).and_then(Weak::upgrade) {
+            return slots;
+        }
+        registries.retain(|_, slots| slots.strong_count() > 0);
+        let slots = Arc::new(Semaphore::new(CONCURRENT_OF_ONE));
+        registries.insert(registry.to_owned(), Arc::downgrade(&slots));
+        slots
     }
 }
 
@@ -98,6 +138,7 @@ fn judge(asked: &str, fault: Fault) -> Verdict {
             Some(status) => refused(status, message),
             None => Verdict::Again(message),
         },
+        Fault::Silent(_) => Verdict::Again(fault.message()),
         Fault::Late(_) => {
             let message = fault.message();
             Verdict::Final(Error::ImageUnreachable { image, message })

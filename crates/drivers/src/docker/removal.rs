@@ -2,13 +2,17 @@
 //!
 //! Whoever drops a guard neither waits nor learns how it went. So each removal is a task of its own that goes on
 //! until the container is known to be gone, through restarts of the engine, for up to ten minutes.
+//!
+//! Callers count the memory of a container as free from the moment they drop it. A removal kills it, but few removals
+//! are under way at a time: what runs and has to wait is killed first.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bollard::query_parameters::RemoveContainerOptionsBuilder;
+use bollard::query_parameters::{KillContainerOptions, RemoveContainerOptionsBuilder};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 use tokio_util::task::TaskTracker;
 
@@ -23,11 +27,20 @@ const BUDGET: Duration = Duration::from_mins(10);
 /// How long one request may take; the engine kills and unmounts meanwhile.
 const LIMIT: Duration = Duration::from_mins(1);
 
+/// How long a kill may take: the engine sends a signal.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long who asks once for a removal waits for another one's end.
+const GOING: Duration = Duration::from_secs(10);
+
 /// How long a container that may or may not have been created can take to turn up.
 const GRACE: Duration = Duration::from_mins(1);
 
-/// Requests at a time; more only make the engine slower for calls.
+/// Removals at a time; more only make the engine slower for calls.
 const CONCURRENT: usize = 8;
+
+/// Kills at a time, which are quick.
+const CONCURRENT_KILLS: usize = 32;
 
 /// Removes containers in tasks of its own.
 #[derive(Clone, Debug)]
@@ -35,9 +48,14 @@ pub(super) struct Remover {
     engine: Arc<Engine>,
     tasks: TaskTracker,
     slots: Arc<Semaphore>,
+    kills: Arc<Semaphore>,
     /// Guards are dropped anywhere, also where no runtime is entered.
     runtime: Handle,
 }
+
+/// Whether a container may run. Clones speak of the same container.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Life(Arc<AtomicBool>);
 
 /// What is known about the container to remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,27 +75,34 @@ impl Remover {
             engine,
             tasks: TaskTracker::new(),
             slots: Arc::new(Semaphore::new(CONCURRENT)),
+            kills: Arc::new(Semaphore::new(CONCURRENT_KILLS)),
             runtime: Handle::current(),
         }
     }
 
-    /// Removes the container `id` when dropped.
-    pub(super) fn guard(&self, id: String) -> Guard {
+    /// Removes the container `id` when dropped. What runs according to `life` is dead soon after.
+    pub(super) fn guard(&self, id: String, life: Life) -> Guard {
         let remover = self.clone();
         let container = id.clone();
-        Guard::new(id, move || remover.spawn(container, Standing::Created))
+        Guard::new(id, move || remover.spawn(container, Standing::Created, life))
     }
 
     /// Removes a container that may exist, or may come to exist.
     pub(super) fn remove_doubtful(&self, name: String) {
-        self.spawn(name, Standing::Doubtful);
+        self.spawn(name, Standing::Doubtful, Life::default());
     }
 
-    /// Asks once for the removal of `id`; a container that is gone or going is fine.
+    /// Asks once for the removal of `id`; a container that is gone is fine, and for one that is going it waits a
+    /// moment.
     pub(super) async fn remove(&self, id: &str) -> Result<(), Fault> {
-        match self.attempt(id).await {
-            Err(fault) if is_gone(&fault) => Ok(()),
-            answer => answer,
+        let begin = Instant::now();
+        let mut backoff = pauses();
+        loop {
+            match self.attempt(id, None).await {
+                Err(fault) if fault.is_not_found() => return Ok(()),
+                Err(fault) if is_going(&fault) && begin.elapsed() < GOING => sleep(backoff.pause()).await,
+                answer => return answer,
+            }
         }
     }
 
@@ -89,22 +114,27 @@ impl Remover {
         self.tasks.len()
     }
 
-    fn spawn(&self, id: String, standing: Standing) {
+    fn spawn(&self, id: String, standing: Standing, life: Life) {
         let remover = self.clone();
-        let removal = async move { remover.run(&id, standing).await };
+        let removal = async move { remover.run(&id, standing, &life).await };
         self.tasks.spawn_on(removal, &self.runtime);
     }
 
-    async fn run(&self, id: &str, standing: Standing) {
+    async fn run(&self, id: &str, standing: Standing, life: &Life) {
         let begin = Instant::now();
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+        let mut slot = self.slots.try_acquire().ok();
+        if slot.is_none() && life.may_run() {
+            self.kill(id).await;
+        }
+        let mut backoff = pauses();
         loop {
-            let fault = match self.attempt(id).await {
+            // One that is going counts as there: the removal that is under way may fail.
+            let fault = match self.attempt(id, slot.take()).await {
                 Ok(()) => return,
                 Err(fault) => fault,
             };
             let may_turn_up = standing == Standing::Doubtful && begin.elapsed() < GRACE;
-            if is_gone(&fault) && !may_turn_up {
+            if fault.is_not_found() && !may_turn_up {
                 return;
             }
             let pause = backoff.pause();
@@ -116,20 +146,50 @@ impl Remover {
         }
     }
 
-    async fn attempt(&self, id: &str) -> Result<(), Fault> {
-        // The semaphore is never closed; without a permit the request is only less polite.
-        let _slot = self.slots.acquire().await.ok();
+    /// Kills what has to wait for its removal. That it fails is no matter: the removal kills, too.
+    async fn kill(&self, id: &str) {
+        let _slot = self.kills.acquire().await.ok();
+        let request = self.engine.api().kill_container(id, None::<KillContainerOptions>);
+        if let Err(fault) = self.engine.call(Operation::KillContainer, KILL_LIMIT, request).await {
+            tracing::debug!(container.id = id, error = fault.message(), "container was not killed before its removal");
+        }
+    }
+
+    async fn attempt(&self, id: &str, slot: Option<SemaphorePermit<'_>>) -> Result<(), Fault> {
+        let _slot = match slot {
+            Some(slot) => Some(slot),
+            // The semaphore is never closed; without a permit the request is only less polite.
+            None => self.slots.acquire().await.ok(),
+        };
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         let request = self.engine.api().remove_container(id, Some(options));
         self.engine.call(Operation::RemoveContainer, LIMIT, request).await
     }
 }
 
-/// The engine does not know the container, or is about to forget it.
-fn is_gone(fault: &Fault) -> bool {
-    match fault {
-        Fault::Refused { status: 404, .. } => true,
-        Fault::Refused { status: 409, message } => message.contains("already in progress"),
-        _ => false,
+// === impl Life ===
+
+impl Life {
+    /// It is about to be started.
+    pub(super) fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
     }
+
+    /// It was seen to have ended.
+    pub(super) fn end(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    fn may_run(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+const fn pauses() -> Backoff {
+    Backoff::new(Duration::from_millis(50), Duration::from_secs(5))
+}
+
+/// The engine already removes the container.
+fn is_going(fault: &Fault) -> bool {
+    matches!(fault, Fault::Refused { status: 409, message } if message.contains("already in progress"))
 }

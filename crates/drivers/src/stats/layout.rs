@@ -97,12 +97,13 @@ impl Layout {
 // === impl Group ===
 
 impl Group {
-    /// A process of the group. Those of a container share its network.
+    /// A process of the group. Those of a container share its network. An error where they may not be seen.
     pub(crate) fn process(&self) -> io::Result<Option<u64>> {
         let text = fs::read_to_string(self.main().join("cgroup.procs"))?;
-        // Zero stands for a process of another PID namespace.
-        let first = text.lines().next().and_then(|line| line.parse().ok());
-        Ok(first.filter(|pid| *pid > 0))
+        match text.lines().next().and_then(|line| line.parse().ok()) {
+            Some(0) => Err(io::Error::new(io::ErrorKind::PermissionDenied, "the process is of another PID namespace")),
+            first => Ok(first),
+        }
     }
 
     fn main(&self) -> &Path {
@@ -193,7 +194,7 @@ mod tests {
         fs::create_dir_all(root.path().join("docker/other")).unwrap();
         assert!(layout.find("other").is_none(), "one engine puts all its containers in one place");
         fs::write(path.join("cgroup.procs"), "0\n").unwrap();
-        assert_eq!(group.process().unwrap(), None);
+        assert_eq!(group.process().unwrap_err().kind(), io::ErrorKind::PermissionDenied);
     }
 
     #[test]

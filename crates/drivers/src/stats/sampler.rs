@@ -61,6 +61,15 @@ impl CgroupSampler {
         Ok(Self { stdin, ..Self::open_with(group, network)? })
     }
 
+    /// Whether what a container has not read can be seen; none when it ended before it was looked at.
+    pub(crate) fn sees_stdin(&self) -> Option<bool> {
+        match self.unread()? {
+            Ok(_) => Some(true),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Some(false),
+            Err(_) => None,
+        }
+    }
+
     fn open_with(group: &Group, network: File) -> io::Result<Self> {
         let mut buffer = vec![0; BUFFER_BYTES];
         let (cpu, memory, limit, disk) = match group {

@@ -1,5 +1,6 @@
 //! A driver on an engine that a test plays, for what a real one does only when it breaks.
 
+use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,6 +14,9 @@ use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+use tracing::field::Field;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::http::{Listener, Reply, Request, Server, serve};
 use crate::support::within;
@@ -219,14 +223,202 @@ async fn removal_goes_on_through_a_restart_of_the_engine() {
     drop(engine);
     drop(container);
     assert_eq!(driver.shutdown(Duration::from_millis(200)).await, 1);
-    let _engine = fake.run(|asked| {
-        let busy = json!({ "message": "removal of container abc is already in progress" });
-        asked.starts_with("DELETE").then(|| Reply::json(409, &busy))
-    });
+    let _engine = fake.run(|_| None);
     assert_eq!(driver.shutdown(Duration::from_secs(10)).await, 0);
     let log = fake.log.borrow();
     let removal = log.iter().find(|asked| asked.starts_with("DELETE /containers/abc?")).unwrap();
     assert!(removal.contains("force=true") && removal.contains("v=true"), "{removal}");
+}
+
+#[tokio::test]
+async fn a_removal_that_somebody_else_began_is_watched_to_its_end() {
+    let fake = Fake::new();
+    let (deleted, deletions) = watch::channel(0usize);
+    let _engine = fake.run(move |asked| {
+        let busy = json!({ "message": "removal of container abc is already in progress" });
+        asked.starts_with("DELETE").then(|| {
+            deleted.send_modify(|n| *n += 1);
+            // The other removal fails, and so does the next one: the engine itself says when the container is gone.
+            match *deleted.borrow() {
+                1 | 2 => Reply::json(409, &busy),
+                3 => Reply::json(500, &json!({ "message": "device or resource busy" })),
+                _ => Reply::json(404, &json!({ "message": "No such container" })),
+            }
+        })
+    });
+    let (driver, _) = fake.connect().await;
+    drop(driver.create(spec()).await.unwrap());
+    assert_eq!(driver.shutdown(Duration::from_secs(10)).await, 0);
+    assert_eq!(*deletions.borrow(), 4);
+    driver.remove("abc").await.unwrap();
+}
+
+#[tokio::test]
+async fn the_first_who_is_asked_for_a_removal_waits_for_one_that_is_under_way() {
+    let fake = Fake::new();
+    let (deleted, deletions) = watch::channel(0usize);
+    let _engine = fake.run(move |asked| {
+        let busy = json!({ "message": "removal of container abc is already in progress" });
+        asked.starts_with("DELETE").then(|| {
+            deleted.send_modify(|n| *n += 1);
+            if *deleted.borrow() < 3 { Reply::json(409, &busy) } else { Reply::json(404, &json!({ "message": "no" })) }
+        })
+    });
+    let (driver, _) = fake.connect().await;
+    driver.remove("abc").await.unwrap();
+    assert_eq!(*deletions.borrow(), 3);
+}
+
+#[tokio::test]
+async fn what_runs_is_killed_at_once_however_many_removals_are_under_way() {
+    let fake = Fake::new();
+    let _engine = fake.run(|asked| match asked.split_once(' ').unwrap() {
+        ("DELETE", _) => Some(Reply::Silence),
+        ("POST", path) if path.starts_with("/containers/abc/wait") => Some(Reply::Silence),
+        ("POST", path) if path.starts_with("/containers/abc/kill") => Some(Reply::Whole(204, Vec::new(), Vec::new())),
+        _ => living(asked, None),
+    });
+    let (driver, _) = fake.connect().await;
+    let starts = (0..100).map(async |_| driver.create(spec()).await.unwrap().start().await.unwrap());
+    let running = join_all(starts).await;
+    let idle = driver.create(spec()).await.unwrap();
+    drop(running);
+    fake.until(|log| {
+        let count = |what: &str| log.iter().filter(|asked| asked.starts_with(what)).count();
+        // A removal kills, too.
+        count("DELETE") + count("POST /containers/abc/kill") >= 100
+    })
+    .await;
+    assert_eq!((fake.count("DELETE"), fake.count("POST /containers/abc/kill")), (8, 92));
+    drop(idle);
+    assert!(driver.shutdown(Duration::from_millis(200)).await > 0);
+    assert_eq!(fake.count("POST /containers/abc/kill"), 92, "what was never started needs no kill");
+}
+
+#[tokio::test]
+async fn what_ended_is_removed_without_a_kill() {
+    let fake = Fake::new();
+    let _engine = fake.run(|asked| match asked.split_once(' ').unwrap() {
+        ("DELETE", _) => Some(Reply::Silence),
+        _ => living(asked, Some(0)),
+    });
+    let (driver, _) = fake.connect().await;
+    let mut ended = Vec::new();
+    for _ in 0..20 {
+        let mut running = driver.create(spec()).await.unwrap().start().await.unwrap();
+        assert_eq!(within(&mut running.exit).await, Exit::Code(0));
+        ended.push(running);
+    }
+    drop(ended);
+    fake.until(|log| log.iter().filter(|asked| asked.starts_with("DELETE")).count() == 8).await;
+    assert_eq!(driver.shutdown(Duration::from_millis(200)).await, 20);
+    assert_eq!(fake.count("POST /containers/abc/kill"), 0);
+}
+
+/// An engine that has no image before it was pulled; `pull` answers for a name.
+fn empty(pull: impl Fn(&str) -> Reply + Send + Sync + 'static) -> impl Fn(&str) -> Option<Reply> + Send + Sync {
+    let pulled = Mutex::new(Vec::<String>::new());
+    move |asked| {
+        let (method, target) = asked.split_once(' ').unwrap();
+        match (method, target.split('?').next().unwrap()) {
+            ("POST", "/images/create") => {
+                let reply = pull(target);
+                if matches!(reply, Reply::Whole(..)) {
+                    pulled.lock().unwrap().push(target.to_owned());
+                }
+                Some(reply)
+            }
+            ("GET", path) if path.starts_with("/images/") => {
+                let registry = path.trim_start_matches("/images/").split('/').next().unwrap();
+                let known = pulled.lock().unwrap().iter().any(|target| target.contains(registry));
+                (!known).then(|| Reply::json(404, &json!({ "message": "No such image" })))
+            }
+            _ => None,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_registry_that_says_nothing_is_one_that_cannot_be_reached() {
+    let fake = Fake::new();
+    let _engine = fake.run(empty(|_| Reply::Silence));
+    let (driver, _) = fake.connect().await;
+    let error = timeout(Duration::from_secs(5), driver.image("dead.example/an/image")).await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::ImageUnreachable { .. }), "{error:?}");
+    let expected = "Failed to pull image 'dead.example/an/image': the registry did not answer within 3s";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[tokio::test]
+async fn a_pull_that_makes_progress_is_waited_for() {
+    let fake = Fake::new();
+    let _engine =
+        fake.run(empty(|_| Reply::Open(b"{\"status\":\"Pulling from an/image\",\"id\":\"v1\"}\r\n".to_vec())));
+    let (driver, _) = fake.connect().await;
+    assert!(timeout(Duration::from_secs(4), driver.image("slow.example/an/image")).await.is_err());
+    assert_eq!(fake.count("POST /images/create"), 1);
+}
+
+#[tokio::test]
+async fn a_registry_that_says_nothing_stops_no_other_pull() {
+    let fake = Fake::new();
+    let _engine = fake.run(empty(|target| {
+        if target.contains("dead.example") { Reply::Silence } else { Reply::Whole(200, Vec::new(), Vec::new()) }
+    }));
+    let (driver, _) = fake.connect().await;
+    let names: Vec<_> = (0..50).map(|n| format!("dead.example/an/image{n}")).collect();
+    let dead = join_all(names.iter().map(|name| driver.image(name)));
+    let alive = async {
+        fake.until(|log| log.iter().any(|asked| asked.starts_with("POST /images/create"))).await;
+        timeout(Duration::from_secs(2), driver.image("alive.example/an/image")).await
+    };
+    tokio::select! {
+        _ = dead => panic!("nobody waits for the dead any more"),
+        found = alive => assert_eq!(found.unwrap().unwrap().id, "sha256:1"),
+    }
+}
+
+/// Counts warnings of what cannot be seen.
+#[derive(Clone, Debug, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Warnings {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN
+    }
+
+    fn new_span(&self, _span: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _span: &Id, _values: &Record<'_>) {}
+
+    fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let lines = Arc::clone(&self.0);
+        event.record(&mut move |_: &Field, value: &dyn Debug| lines.lock().unwrap().push(format!("{value:?}")));
+    }
+
+    fn enter(&self, _span: &Id) {}
+
+    fn exit(&self, _span: &Id) {}
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_look_into_its_containers_stdin_says_so_once() {
+    let warnings = Warnings::default();
+    let _all = tracing::subscriber::set_default(warnings.clone());
+    let fake = Fake::new();
+    let _engine = fake.run(|asked| living(asked, None));
+    let (driver, _) = fake.connect().await;
+    let about_stdin = || warnings.0.lock().unwrap().iter().filter(|line| line.contains("stdin")).count();
+    assert_eq!(about_stdin(), 0);
+    for _ in 0..3 {
+        drop(driver.create(spec()).await.unwrap().start().await.unwrap());
+    }
+    assert_eq!(about_stdin(), 1, "{warnings:?}");
+    assert_eq!(driver.shutdown(Duration::from_secs(5)).await, 0);
 }
 
 #[tokio::test]

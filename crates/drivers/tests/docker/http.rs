@@ -21,6 +21,8 @@ pub(crate) enum Reply {
     Whole(u16, Vec<(&'static str, String)>, Vec<u8>),
     /// A head and the beginning of a body that never ends.
     Open(Vec<u8>),
+    /// Not a word, until the client leaves.
+    Silence,
     /// The connection closes without a word.
     HangUp,
 }
@@ -85,6 +87,9 @@ async fn answer<F: Future<Output = Reply>>(
             stream.write_all(head.as_bytes()).await.ok();
             stream.write_all(&body).await.ok();
             // Until the client leaves.
+            stream.read_u8().await.ok();
+        }
+        Reply::Silence => {
             stream.read_u8().await.ok();
         }
         Reply::HangUp => {}
