@@ -1,6 +1,7 @@
 //! The endpoints that tell of the server itself (v1 contract B.1.10), and the two that orchestrators ask.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::response::Response;
 use hearth_agent::CallCounts;
@@ -8,6 +9,7 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use prometheus::{TEXT_FORMAT, TextEncoder};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::api::Api;
 use crate::error::Failed;
@@ -15,6 +17,9 @@ use crate::json;
 
 /// What `/version` says: Hearth's own version. Load balancers of the contract want 0.0.131 or later (B.12.1).
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How long `/ready` waits for the database.
+const PING: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
 struct Root {
@@ -80,11 +85,12 @@ pub(crate) fn live() -> Result<Response, Failed> {
     Ok(json::reply(&Health { status: "live" })?)
 }
 
-/// GET `/ready`: start-up is over, the engine answers, and the server is not about to stop.
+/// GET `/ready`: start-up is over, the engine and the database answer, and the server is not about to stop.
 pub(crate) async fn ready(api: &Api) -> Result<Response, Failed> {
     let status = match api.readiness.obstacle() {
         Some(obstacle) => obstacle,
         None if api.engine.ping().await.is_err() => "container engine unavailable",
+        None if !matches!(timeout(PING, api.datastore.ping()).await, Ok(Ok(()))) => "database unavailable",
         None => return Ok(json::reply(&Health { status: "ready" })?),
     };
     let body = hearth_models::json::to_vec(&Health { status })?;

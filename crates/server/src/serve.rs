@@ -112,6 +112,7 @@ impl Server {
         };
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout).title_case_headers(true);
+        http.max_header_size(settings.max_head);
         let connections = Connections {
             http,
             write_timeout: settings.write_timeout,

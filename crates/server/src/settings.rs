@@ -15,6 +15,9 @@ pub struct Settings {
     /// How long a client may take to send the head of a request. A kept-alive connection on which nothing comes for
     /// so long is closed too.
     pub header_timeout: Duration,
+    /// Request line and headers of a request. What is longer is refused with 431: every header becomes a variable of a
+    /// cold container, which cannot be longer than 128 KiB.
+    pub max_head: usize,
     /// How long the next piece of a request body may take to come.
     pub body_timeout: Duration,
     /// How long a client may take nothing of its answer before the connection is cut.
@@ -33,6 +36,7 @@ impl Default for Settings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             max_connections: 10_000,
             header_timeout: Duration::from_secs(30),
+            max_head: 64 * 1024,
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
             max_api_body: 1024 * 1024,

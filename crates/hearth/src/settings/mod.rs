@@ -206,6 +206,12 @@ fn server(reader: &mut Reader<'_>) -> hearth_server::Settings {
     set_time(reader, &table::HEADER_TIMEOUT, &mut server.header_timeout);
     set_time(reader, &table::BODY_TIMEOUT, &mut server.body_timeout);
     set_time(reader, &table::WRITE_TIMEOUT, &mut server.write_timeout);
+    let head = |text: &str| match text.trim().parse::<ByteSize>() {
+        Ok(size @ ByteSize(0x400..=0x2_0000)) => Ok(in_memory(size)),
+        Ok(_) => Err("expected 1KiB to 128KiB".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    server.max_head = reader.parse_with(&table::MAX_REQUEST_HEAD, head).unwrap_or(server.max_head);
     reader.set(&table::MAX_API_BODY, &mut server.max_api_body, |ByteSize(bytes)| bytes);
     reader.set(&table::MAX_REQUEST, &mut server.max_body, |ByteSize(bytes)| bytes);
     reader.set(&table::API_CORS, &mut server.cors, |cors| cors);

@@ -72,6 +72,8 @@ settings! {
     BODY_TIMEOUT = Setting::new("body-timeout", "TIME", "30s", "Time for the next piece of a request body to come");
     WRITE_TIMEOUT = Setting::new(
         "write-timeout", "TIME", "60s", "Time for a client to take the next piece of its answer");
+    MAX_REQUEST_HEAD = Setting::new("max-request-head", "SIZE", "64KiB",
+        "Request line and headers of a request, from 1KiB to 128KiB");
     MAX_API_BODY = Setting::new("max-api-body", "SIZE", "1MiB", "Body of a management request");
     MAX_REQUEST = Setting::new("max-request", "SIZE", "64MiB", "Body of a request to a function");
     MAX_RESPONSE = Setting::new("max-response", "SIZE", "64MiB", "Body of a function's answer");

@@ -25,6 +25,7 @@ fn the_defaults_are_those_the_table_tells() {
     assert_eq!(server.body_timeout, time("body-timeout"));
     assert_eq!(server.write_timeout, time("write-timeout"));
     assert_eq!((server.max_api_body, server.max_body), (size("max-api-body"), size("max-request")));
+    assert_eq!(server.max_head as u64, size("max-request-head"));
     assert_eq!(settings.drain, time("drain-timeout"));
     assert_eq!(agent.max_response, size("max-response"));
     assert_eq!((agent.max_log as u64, agent.preread as u64), (size("max-log"), size("preread")));
@@ -72,6 +73,7 @@ fn everything_that_is_wrong_is_reported_at_once() {
             ("DOCKER_TLS_VERIFY", "1"),
             ("FN_MAX_CONNECTIONS", "0"),
             ("FN_HEADER_TIMEOUT", "0s"),
+            ("FN_MAX_REQUEST_HEAD", "1MiB"),
             ("FN_DRAIN_TIMEOUT", "30"),
             ("FN_SERVER_ID", "me"),
             ("FN_DOCKER_STATS", "maybe"),
@@ -79,7 +81,7 @@ fn everything_that_is_wrong_is_reported_at_once() {
         ],
     );
     let Invalid(problems) = Settings::read(&wrong).unwrap_err();
-    assert_eq!(problems.len(), 16, "{problems:#?}");
+    assert_eq!(problems.len(), 17, "{problems:#?}");
     for expected in [
         "bad setting --listen 'nowhere': expected an IP address",
         "bad setting --max-request 'lots': expected a whole number of bytes",
@@ -88,6 +90,7 @@ fn everything_that_is_wrong_is_reported_at_once() {
         "bad setting API_CORS 'example.com': origin 'example.com' does not begin with http:// or https://",
         "bad setting MQ_URL: bolt is not supported; the queue is kept in the database",
         "bad setting DB_URL: postgres is not built yet",
+        "bad setting FN_MAX_REQUEST_HEAD '1MiB': expected 1KiB to 128KiB",
         "bad setting FN_DRAIN_TIMEOUT '30': expected a whole number and a unit",
     ] {
         assert!(problems.iter().any(|problem| problem.starts_with(expected)), "{expected} in {problems:#?}");

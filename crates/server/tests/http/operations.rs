@@ -71,6 +71,8 @@ async fn ready_says_what_stands_in_the_way() {
     app.driver.set_away(true);
     assert_eq!(status(app.get("/ready").await), (503, r#"{"status":"container engine unavailable"}"#.to_owned()));
     app.driver.set_away(false);
+    app.datastore.close().await;
+    assert_eq!(status(app.get("/ready").await), (503, r#"{"status":"database unavailable"}"#.to_owned()));
     app.readiness.close();
     assert_eq!(status(app.get("/ready").await), (503, r#"{"status":"shutting down"}"#.to_owned()));
     app.stop().await;

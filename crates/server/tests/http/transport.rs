@@ -127,10 +127,30 @@ async fn requests_that_are_no_http_are_refused_without_a_fuss() {
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{}: {answer}", bytes.escape_ascii());
     }
     let long = format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "x".repeat(100_000));
-    assert!(raw(app.address, long.as_bytes()).await.starts_with("HTTP/1.1 414 "));
+    assert!(raw(app.address, long.as_bytes()).await.starts_with("HTTP/1.1 431 "));
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(1000));
     assert!(raw(app.address, many.as_bytes()).await.starts_with("HTTP/1.1 431 "));
     assert_eq!(app.get("/version").await.status, 200);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_over_its_limit_is_refused_and_reaches_no_function() {
+    let app = Options::default().image("cold", programs::cat()).start().await;
+    app.create_app("app").await;
+    app.create_route(r#""path":"/c","image":"cold""#).await;
+    let call = async |head: usize| {
+        let (start, end) = ("GET /r/app/c HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Long: ", "\r\n\r\n");
+        let long = "x".repeat(head - start.len() - end.len());
+        raw(app.address, format!("{start}{long}{end}").as_bytes()).await
+    };
+    let fits = call(64 * 1024).await;
+    assert!(fits.starts_with("HTTP/1.1 200 "), "{fits}");
+    for head in [64 * 1024 + 1, 128 * 1024] {
+        let answer = call(head).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{head}: {answer}");
+    }
+    assert_eq!(app.driver.ledger().created, 1);
     app.stop().await;
 }
 
