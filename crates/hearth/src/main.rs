@@ -5,6 +5,7 @@ mod clean;
 mod cli;
 mod data_dir;
 mod logging;
+mod open_files;
 mod settings;
 mod signals;
 mod spans;
@@ -60,7 +61,7 @@ fn start(settings: Settings) -> ExitCode {
         complain(&format!("cannot log: {error}"));
         return ExitCode::FAILURE;
     }
-    for warning in &settings.warnings {
+    for warning in settings.warnings.iter().chain(&open_files::raise(&settings)) {
         tracing::warn!("{warning}");
     }
     in_runtime(serve(settings))

@@ -38,7 +38,9 @@ fn all_bad_settings_are_reported_at_once_and_nothing_is_started() {
 #[test]
 fn without_an_engine_it_says_in_one_line_what_to_do() {
     let home = tempfile::tempdir().unwrap();
-    let output = hearth(home.path(), &["serve", "--port", "0"], &[("DOCKER_HOST", "unix:///nowhere/docker.sock")]);
+    // So little that no limit of open files is too low for it.
+    let little = ["serve", "--port", "0", "--max-connections", "10", "--memory", "128MiB"];
+    let output = hearth(home.path(), &little, &[("DOCKER_HOST", "unix:///nowhere/docker.sock")]);
     assert_eq!(output.status.code(), Some(69));
     let said = lines(&output.stderr);
     assert_eq!(said.len(), 1, "{said:#?}");
