@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use hearth_agent::Occupancy;
+use prometheus::core::Collector;
 use prometheus::{HistogramOpts, HistogramVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 /// Seconds from the head of a request to the head of its response.
@@ -51,6 +52,24 @@ impl Metrics {
     pub(crate) fn served(&self, served: Option<&Served>, took: Duration) {
         let (app, path) = served.map_or(("", ""), |served| (&served.app, &served.path));
         self.serve_http.with_label_values(&[app, path]).observe(took.as_secs_f64());
+    }
+
+    /// A route is gone, and its series with it. A call that still runs begins a new one when it is answered.
+    pub(crate) fn forget_route(&self, app: &str, path: &str) {
+        // Without one there was no call.
+        self.serve_http.remove_label_values(&[app, path]).unwrap_or_default();
+    }
+
+    /// The same for all routes of an app.
+    pub(crate) fn forget_app(&self, app: &str) {
+        for family in self.serve_http.collect() {
+            for metric in family.get_metric() {
+                let label = |name| metric.get_label().iter().find(|label| label.name() == name);
+                if label(LABELS[0]).is_some_and(|label| label.value() == app) {
+                    self.forget_route(app, label(LABELS[1]).map_or("", |label| label.value()));
+                }
+            }
+        }
     }
 }
 

@@ -52,6 +52,26 @@ async fn stats_and_metrics_count_calls_by_path() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_series_of_requests_go_with_their_routes_and_apps() {
+    let app = Options::default().image("echo", programs::cat()).start().await;
+    app.create_app("app").await;
+    for path in ["/a", "/b", "/c"] {
+        app.create_route(&format!(r#""path":"{path}","image":"echo""#)).await;
+        assert_eq!(app.get(&format!("/r/app{path}")).await.status, 200);
+    }
+    let series = async || {
+        let metrics = app.get("/metrics").await.text();
+        ["/a", "/b", "/c"].map(|path| metrics.contains(&format!("_count{{fn_appname=\"app\",fn_path=\"{path}\"}} 1\n")))
+    };
+    assert_eq!(series().await, [true, true, true]);
+    app.send("DELETE", "/v1/apps/app/routes/a", "").await;
+    assert_eq!(series().await, [false, true, true]);
+    app.send("DELETE", "/v1/apps/app", "").await;
+    assert_eq!(series().await, [false, false, false]);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn label_values_never_come_from_clients() {
     let app = TestApp::start().await;
     for path in ["/r/evil/path", "/evil", "/v1/apps/evil"] {
