@@ -68,7 +68,7 @@ async fn an_engine_that_goes_away_is_told_and_survived() {
             .await;
             away.is_call_error(503, "container engine unavailable");
             assert_eq!(away.value("retry-after"), "2");
-            assert!(away.took < Duration::from_secs(4), "{away:?}");
+            assert!(away.took < PATIENCE, "{away:?}");
             println!("{signal:?}: {path}: {} after {:?}", away.status, away.took);
             server.record(&away).await.never_ran("error", "platform", "container engine unavailable");
         }
@@ -92,7 +92,7 @@ async fn an_engine_that_goes_away_is_told_and_survived() {
         println!("{signal:?}: {} calls saw {seen:#?}", replies.len());
         for (number, reply) in replies.iter().enumerate() {
             assert!(matches!(reply.status, 200 | 502 | 503), "{reply:?}");
-            assert!(reply.took < Duration::from_secs(15), "{reply:?}");
+            assert!(reply.took < PATIENCE, "{reply:?}");
             if reply.status == 200 && number % 20 != 0 {
                 continue;
             }
