@@ -25,8 +25,12 @@ use crate::Error;
 
 const TRIES: usize = 3;
 
-/// No try begins later than this after the first, and none goes on later that has not made any progress.
+/// No try begins later than this after the first.
 const WINDOW: Duration = Duration::from_secs(3);
+
+/// A registry that has said nothing for so long counts as unreachable. A slow one may take some seconds for its first
+/// answer, when it has to ask another registry itself; callers wait for half their timeout, 15 s by default.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Pulls at a time. The engine has its own limit on layers; this one keeps a burst of broken functions from
 /// holding a connection each.
@@ -74,7 +78,7 @@ impl Puller {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(1));
         let mut tries = 0;
         loop {
-            let Err(fault) = self.attempt(reference, credentials.clone(), begin + WINDOW).await else {
+            let Err(fault) = self.attempt(reference, credentials.clone(), begin + SILENCE).await else {
                 tracing::info!(image = asked, duration_ms = begin.elapsed().as_millis(), "pulled an image");
                 return Ok(());
             };
@@ -109,7 +113,7 @@ impl Puller {
                 Ok(Ok(Some(_))) => progress.try_for_each(async |_| Ok(())).await.map_err(Fault::from),
                 Ok(Ok(None)) => Ok(()),
                 Ok(Err(error)) => Err(error.into()),
-                Err(_) => Err(Fault::Silent(WINDOW)),
+                Err(_) => Err(Fault::Silent(SILENCE)),
             }
         };
         self.engine.call(Operation::PullImage, self.limit, request).await
