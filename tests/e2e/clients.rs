@@ -136,7 +136,7 @@ async fn one_that_leaves_during_the_answer_costs_no_container() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_does_not_read_holds_its_own_call_only() {
     let server = Options::new().await.setting("FN_DRAIN_TIMEOUT", "2s").start().await;
-    server.route("/f").timeout(5).create().await;
+    server.route("/f").timeout(16).create().await;
     let lazy = begin(&server, "/f", "big 60m", "Content-Length: 0\r\n\r\n").await;
     server.until_running("/f", 1).await;
     server.run("/f", "body quick").await.is_answer("quick");

@@ -313,7 +313,8 @@ async fn memory_that_is_not_there() {
     assert_eq!(refused.value("retry-after"), "15");
     server.record(&refused).await.never_ran("error", "no_capacity", "Timed out - server too busy");
     // Now it only idles, and makes room.
-    server.run("/other", "body x").await.is_answer("x");
+    server.route("/patient").memory(64).create().await;
+    server.run("/patient", "body x").await.is_answer("x");
     server.has_containers(1).await;
     server.finish().await;
 }
@@ -334,7 +335,7 @@ async fn a_log_is_cut_at_its_limit_and_the_call_is_not_disturbed() {
         assert_eq!(server.record(&next).await.log, "short\n", "{format}");
     }
     // For ever, as fast as it goes, until the deadline.
-    server.route("/flood").timeout(4).create().await;
+    server.route("/flood").timeout(16).create().await;
     let flood = server.run("/flood", "lograte").await;
     flood.is_call_error(504, "Timed out");
     let record = server.record(&flood).await;
@@ -422,7 +423,7 @@ async fn a_container_that_is_only_odd_is_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_that_closes_its_pipes() {
     let server = Server::start().await;
-    server.route("/http").timeout(4).create().await;
+    server.route("/http").timeout(16).create().await;
     server.route("/cold").format("default").timeout(20).create().await;
     server.run("/http", "body x; after close-stdout").await.is_answer("x");
     let mute = server.run("/http", "body x").await;

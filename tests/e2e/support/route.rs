@@ -16,7 +16,7 @@ pub(crate) struct Route<'a> {
 impl<'a> Route<'a> {
     pub(crate) fn new(server: &'a Server, path: &str) -> Self {
         let fields = json!({
-            "path": path, "image": FIXTURE, "format": "http", "memory": 64, "timeout": 60, "idle_timeout": 60,
+            "path": path, "image": FIXTURE, "format": "http", "memory": 64, "timeout": 120, "idle_timeout": 60,
         });
         let Value::Object(fields) = fields else { unreachable!("an object was written") };
         Self { server, app: APP.to_owned(), fields }
