@@ -164,9 +164,13 @@ impl Fault {
         matches!(self, Self::Refused { status: 404, .. })
     }
 
-    /// Nobody knows whether the engine did it.
-    pub(super) const fn is_uncertain(&self) -> bool {
-        !matches!(self, Self::Refused { .. })
+    /// Nobody knows whether the engine did it. It did not when it refused, or when it was never reached.
+    pub(super) fn is_uncertain(&self) -> bool {
+        match self {
+            Self::Refused { .. } => false,
+            Self::Away(Some(cause)) => !cause.downcast_ref().is_some_and(never_reached),
+            _ => true,
+        }
     }
 
     /// What a caller is told, where no more telling error fits.
@@ -196,6 +200,15 @@ impl Fault {
             Self::Silent(limit) => format!("the registry did not answer within {limit:?}"),
             Self::Nonsense(_) => "the container engine's answer could not be read".to_owned(),
         }
+    }
+}
+
+/// There was no connection that a request could have been sent on.
+fn never_reached(error: &ApiError) -> bool {
+    match error {
+        ApiError::SocketNotFoundError(_) => true,
+        ApiError::HyperLegacyError { err } => err.is_connect(),
+        _ => false,
     }
 }
 
