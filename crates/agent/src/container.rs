@@ -30,7 +30,7 @@ const TAKE_REQUEST: Duration = Duration::from_millis(100);
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// A container whose output ended gets so long to say how it ended, where that does not decide the outcome alone.
 const TELL_EXIT: Duration = Duration::from_secs(2);
-/// A drain ends after so long even if stderr never falls silent.
+/// A drain ends after so long even if stderr never falls silent; later where the window is set that wide.
 const LONGEST_DRAIN: Duration = Duration::from_millis(20);
 
 /// A call with everything that a container needs to execute it.
@@ -368,7 +368,7 @@ impl Wire {
                     break Fate::Spent;
                 }
             }
-            if begun.elapsed() > LONGEST_DRAIN {
+            if begun.elapsed() > LONGEST_DRAIN.max(2 * window) {
                 break Fate::Reusable;
             }
         };
