@@ -27,7 +27,7 @@ async fn a_change_shows_in_the_next_call() {
     env("FN_MEMORY=96").await;
     server.manage("PATCH", &route, &json!({ "route": { "headers": { "X-New": ["1"] } } })).await;
     assert_eq!(server.run("/f", "body x").await.value("x-new"), "1");
-    server.manage("PATCH", &route, &json!({ "route": { "timeout": 4 } })).await;
+    server.manage("PATCH", &route, &json!({ "route": { "timeout": 8 } })).await;
     server.run("/f", "hang").await.is_call_error(504, "Timed out");
     server.manage("PATCH", &route, &json!({ "route": { "format": "default" } })).await;
     env("FN_FORMAT=default").await;

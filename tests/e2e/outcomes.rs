@@ -175,7 +175,7 @@ async fn a_function_that_hangs_is_stopped_at_its_deadline() {
             .request("PUT", &format!("/v1/apps/{APP}/routes{path}"))
             .body(
                 json!({
-                    "route": { "image": FIXTURE, "format": format, "timeout": 6, "memory": 64 },
+                    "route": { "image": FIXTURE, "format": format, "timeout": 10, "memory": 64 },
                 })
                 .to_string(),
             )
@@ -190,7 +190,7 @@ async fn a_function_that_hangs_is_stopped_at_its_deadline() {
         } else {
             reply.is_call_error(504, "Timed out");
         }
-        assert!(reply.took >= Duration::from_secs(5), "{reply:?}");
+        assert!(reply.took >= Duration::from_secs(9), "{reply:?}");
         let record = server.record(&reply).await;
         record.is_failure("timeout", "timeout", "Timed out");
         assert_eq!(record.log, "stuck\n", "{format} {script}");

@@ -27,7 +27,7 @@ const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 /// How it answers when it is asked for an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mood {
-    /// As it should, after so long.
+    /// As it should, taking so long: half of it for the manifest and half for the layer.
     Serve(Duration),
     /// With this status and error code.
     Refuse(u16, &'static str),
@@ -141,6 +141,9 @@ impl Shelf {
         if path.contains("/manifests/") {
             return self.manifest().await;
         }
+        if let Mood::Serve(time) = self.mood {
+            sleep(time / 2).await;
+        }
         match path.rsplit('/').next().and_then(|digest| self.blobs.get(digest)) {
             Some(blob) => reply(200, "application/octet-stream", blob.clone()),
             None => refusal(404, "BLOB_UNKNOWN"),
@@ -150,7 +153,7 @@ impl Shelf {
     async fn manifest(&self) -> Answer {
         match self.mood {
             Mood::Refuse(status, code) => return refusal(status, code),
-            Mood::Serve(after) => sleep(after).await,
+            Mood::Serve(time) => sleep(time / 2).await,
             Mood::Ask | Mood::Corrupt => {}
         }
         let mut answer = reply(200, MANIFEST, self.manifest.clone());
