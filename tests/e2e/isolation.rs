@@ -9,7 +9,7 @@ use ulid::Ulid;
 use crate::support::{Options, Record, Reply, Server};
 
 const CALLERS: usize = 64;
-const CALLS: usize = 4;
+const CALLS: usize = 3;
 
 /// What callers do, `N` being a nonce to tell their traces by, and whether they get an answer, which is the nonce.
 const DEEDS: [(&str, bool); 13] = [
@@ -49,7 +49,7 @@ fn check(reply: &Reply, answers: bool, nonce: &str, script: &str) {
 async fn hammer(server: &Server, deeds: &[(&str, bool)]) -> (usize, usize) {
     let paths = ["/http", "/json", "/http2", "/json2"];
     for path in paths {
-        server.route(path).format(&path[1..5]).create().await;
+        server.route(path).format(&path[1..5]).timeout(120).create().await;
         server.run(path, "body warm").await.is_answer("warm");
     }
     let (foreign, lost) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -74,7 +74,8 @@ async fn hammer(server: &Server, deeds: &[(&str, bool)]) -> (usize, usize) {
 /// With a window that is wider than log lines are late, none goes astray.
 #[tokio::test(flavor = "multi_thread")]
 async fn everyone_gets_their_own_answer_and_every_log_is_that_of_its_call() {
-    let server = Server::start().await;
+    let options = Options::new().await.setting("FN_STDERR_DRAIN", "100ms").setting("FN_MAX_STDERR_DRAIN", "100ms");
+    let server = options.start().await;
     assert_eq!(hammer(&server, &DEEDS).await, (0, 0), "lines that are foreign, lines that are lost");
     server.finish().await;
 }

@@ -303,8 +303,8 @@ async fn memory_that_is_not_there() {
     large.is_call_error(503, "function needs 129 MB of memory, this server has 128 MB");
     server.record(&large).await.never_ran("error", "no_capacity", &large.message());
     server.route("/holder").memory(128).create().await;
-    server.route("/other").memory(64).timeout(3).create().await;
-    let (held, refused) = tokio::join!(server.run("/holder", "sleep 4000; body x"), async {
+    server.route("/other").memory(64).timeout(10).create().await;
+    let (held, refused) = tokio::join!(server.run("/holder", "sleep 8000; body x"), async {
         server.until_running("/holder", 1).await;
         server.run("/other", "body x").await
     });
