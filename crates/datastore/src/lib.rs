@@ -4,12 +4,14 @@
 //! * [`Definitions`] is a `Datastore` in front of another one that answers [`Datastore::resolve`], the one question of
 //!   the hot path, from memory.
 //! * [`Recorder`] takes calls as they begin and end, shows them at once and writes them in groups.
+//! * [`QueueStore`] keeps asynchronous calls until they have ended.
 //! * [`Purger`] removes in the background what deleted apps left behind.
 
 mod backoff;
 mod definitions;
 mod error;
 mod purger;
+mod queue;
 mod recorder;
 mod sql;
 mod store;
@@ -17,6 +19,7 @@ mod store;
 pub use definitions::{Definitions, DefinitionsSettings};
 pub use error::{Error, Result, Source};
 pub use purger::Purger;
+pub use queue::{Advanced, Cancelled, Depth, Lease, Leased, Payload, QueueStore, Standing, Submission, Terms, Verdict};
 pub use recorder::{Counts, Recorder, RecorderService, RecorderSettings};
 pub use sql::open;
 pub use store::{

@@ -17,6 +17,7 @@ mod logs;
 mod open;
 #[cfg(test)]
 mod plan;
+mod queue;
 mod record;
 mod routes;
 mod row;
@@ -41,8 +42,8 @@ use sqlx::{Any, AnyPool, Transaction};
 use tokio::time::timeout;
 
 use crate::{
-    CallStore, Datastore, Error, LogEntry, LogStore, Node, Record, Recorded, RemovedRoute, Resolved, Result,
-    RouteChange,
+    CallStore, Datastore, Error, LogEntry, LogStore, Node, QueueStore, Record, Recorded, RemovedRoute, Resolved,
+    Result, RouteChange,
 };
 use dialect::Dialect;
 
@@ -199,6 +200,10 @@ impl Datastore for SqlStore {
 
     async fn trigger(&self, id: TriggerId) -> Result<Option<Trigger>> {
         within(DEADLINE, async { functions::trigger(&mut *self.read().await?, self.dialect, id).await }).await
+    }
+
+    fn queue(self: Arc<Self>) -> Arc<dyn QueueStore> {
+        self
     }
 
     async fn purge(&self) -> Result<bool> {

@@ -14,7 +14,7 @@ use hearth_models::{
     Trigger, TriggerId,
 };
 
-use crate::Result;
+use crate::{QueueStore, Result};
 
 /// Who writes: a data directory and the process that owns it now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,9 @@ pub struct Recorded {
     pub stored: usize,
     /// Records of apps that are gone, which were let go.
     pub discarded: usize,
+    /// Results of asynchronous calls whose attempt had lost its lease, which were let go: the call has ended
+    /// otherwise, or another attempt ends it.
+    pub superseded: usize,
 }
 
 /// The log of one call.
@@ -120,6 +123,9 @@ pub trait CallStore: LogStore {
     ///
     /// Doing it again changes nothing, so a caller that does not know whether a commit succeeded repeats it. A call
     /// that has ended in the store stays as it ended. Records of apps that are gone are discarded.
+    ///
+    /// Of an asynchronous call only the result is recorded, and only while the attempt that it names holds the lease;
+    /// the call leaves the [queue](QueueStore) with it. Until then the queue keeps its state.
     ///
     /// # Errors
     /// [`Refused`](crate::Error::Refused) when some record of the group is refused; nothing of the group is stored then.
@@ -223,6 +229,9 @@ pub trait Datastore: CallStore {
 
     /// The trigger of this id, if it is there.
     async fn trigger(&self, id: TriggerId) -> Result<Option<Trigger>>;
+
+    /// The queue of asynchronous calls.
+    fn queue(self: Arc<Self>) -> Arc<dyn QueueStore>;
 
     /// Deletes one small batch of what removed apps left behind. Returns whether there may be more.
     async fn purge(&self) -> Result<bool>;

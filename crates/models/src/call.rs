@@ -143,6 +143,12 @@ impl Call {
         }
     }
 
+    /// An asynchronous call that was accepted just now and is not to begin yet.
+    #[must_use]
+    pub fn accept_delayed(app_id: AppId, fn_id: FnId) -> Self {
+        Self { status: Status::Delayed, ..Self::accept(app_id, fn_id, CallType::Async) }
+    }
+
     /// This call with the state a store kept.
     #[must_use]
     pub fn restore(self, state: StoredState) -> Self {

@@ -10,7 +10,8 @@ use hearth_models::{
 
 use super::Definitions;
 use crate::{
-    CallStore, Datastore, LogEntry, LogStore, Node, Record, Recorded, RemovedRoute, Resolved, Result, RouteChange,
+    CallStore, Datastore, LogEntry, LogStore, Node, QueueStore, Record, Recorded, RemovedRoute, Resolved, Result,
+    RouteChange,
 };
 
 #[async_trait]
@@ -114,6 +115,10 @@ impl Datastore for Definitions {
 
     async fn trigger(&self, id: TriggerId) -> Result<Option<Trigger>> {
         self.store.trigger(id).await
+    }
+
+    fn queue(self: Arc<Self>) -> Arc<dyn QueueStore> {
+        Arc::clone(&self.store).queue()
     }
 
     async fn purge(&self) -> Result<bool> {

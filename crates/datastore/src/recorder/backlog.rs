@@ -9,7 +9,7 @@ use crate::{Record, Recorded, RecorderSettings};
 
 /// What became of the calls that a recorder was given.
 ///
-/// At every moment `accepted = stored + discarded + refused + pending`.
+/// At every moment `accepted = stored + discarded + superseded + refused + pending`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Ended calls that were handed over.
@@ -18,6 +18,8 @@ pub struct Counts {
     pub stored: u64,
     /// Those whose app was gone when their turn came.
     pub discarded: u64,
+    /// Results of asynchronous calls whose attempt had lost its lease.
+    pub superseded: u64,
     /// Those that the store refused; each is in the server's log with its id.
     pub refused: u64,
     /// Those that wait or are being written.
@@ -124,6 +126,7 @@ impl Backlog {
         self.leave(group, |counts| {
             counts.stored += recorded.stored as u64;
             counts.discarded += recorded.discarded as u64;
+            counts.superseded += recorded.superseded as u64;
             counts.groups += 1;
         });
     }

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hearth_models::{AppId, Call, CallId, Status};
+use hearth_models::{AppId, Call, CallId, CallType, Status};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -118,12 +118,13 @@ impl Table {
         self.select(|entry| entry.call().app_id == app_id)
     }
 
-    /// Live calls older than `age` whose present status the store does not know.
+    /// Live calls older than `age` whose present status the store does not know. Of asynchronous ones it knows that
+    /// they run, since it leased them.
     pub(super) fn untold(&self, age: Duration) -> Vec<Arc<Call>> {
         let now = Instant::now();
         let due = self.select(|entry| match entry {
             Entry::Live { call, since, written, .. } => {
-                now.duration_since(*since) >= age && *written != Some(call.status())
+                call.call_type == CallType::Sync && now.duration_since(*since) >= age && *written != Some(call.status())
             }
             Entry::Ended(_) => false,
         });

@@ -22,6 +22,7 @@ macro_rules! call_columns {
          completed_at, stats"
     };
 }
+pub(super) use call_columns;
 
 pub(super) const GET: &str = concat!("SELECT ", call_columns!(), " FROM calls WHERE app_id = $1 AND id = $2");
 pub(super) const INTERRUPT: &str = "UPDATE calls SET status = $1, reason = $2, error = $3, completed_at = $4 \
@@ -32,7 +33,7 @@ impl SqlStore {
         let sql = self.dialect.sql(GET);
         let mut on = self.read().await?;
         let row = sqlx::query(sql).bind(app_id.to_string()).bind(call_id.to_string()).fetch_optional(&mut *on).await?;
-        row.as_ref().map_or_else(|| Err(ModelError::CallNotFound.into()), read)
+        row.as_ref().map_or_else(|| Err(ModelError::CallNotFound.into()), read_row)
     }
 
     pub(super) async fn do_calls(&self, app_id: AppId, filter: &CallFilter) -> Result<Vec<Call>> {
@@ -44,7 +45,7 @@ impl SqlStore {
         };
         let (text, arguments) = list(self.dialect, app_id, filter, drift)?;
         let rows = sqlx::query_with(self.dialect.built(text), arguments).fetch_all(&mut *on).await?;
-        rows.iter().map(read).collect()
+        rows.iter().map(read_row).collect()
     }
 
     pub(super) async fn do_interrupt(&self, node: Node) -> Result<u64> {
@@ -65,8 +66,11 @@ impl SqlStore {
     }
 }
 
-fn read(row: &AnyRow) -> Result<Call> {
-    let mut row = Reader::new(row);
+fn read_row(row: &AnyRow) -> Result<Call> {
+    read(&mut Reader::new(row))
+}
+
+pub(super) fn read(row: &mut Reader<'_>) -> Result<Call> {
     let id: CallId = row.parsed()?;
     let app_id: AppId = row.parsed()?;
     let fn_id: FnId = row.parsed()?;

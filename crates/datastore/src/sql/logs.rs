@@ -6,6 +6,7 @@ use sqlx::AnyConnection;
 
 use super::SqlStore;
 use super::dialect::Dialect;
+use super::queue;
 use super::row::Reader;
 use crate::Result;
 
@@ -15,6 +16,8 @@ pub(super) const REMOVE_CALLS: &str = "DELETE FROM calls WHERE app_id = $1 AND i
 pub(super) const REMOVE_LOGS: &str = "DELETE FROM logs WHERE app_id = $1 AND call_id <= (SELECT max(b.call_id) FROM \
          (SELECT call_id FROM logs WHERE app_id = $2 ORDER BY call_id LIMIT $3) b)";
 pub(super) const NEXT_DELETION: &str = "SELECT app_id FROM deletions ORDER BY app_id LIMIT 1";
+
+pub(super) const ENTRIES: &str = "SELECT call_id FROM queue WHERE app_id = $1 LIMIT $2";
 
 /// Calls deleted in one go: a few milliseconds, so that whoever wants to write next hardly waits.
 const CALLS: i64 = 500;
@@ -49,7 +52,8 @@ impl SqlStore {
         let mut tx = self.begin().await?;
         let calls = remove_calls(&mut tx, self.dialect, &app_id, CALLS).await?;
         let logs = remove_logs(&mut tx, self.dialect, &app_id, LOGS).await?;
-        if calls == 0 && logs == 0 {
+        let queued = remove_entries(&mut tx, self.dialect, &app_id, CALLS).await?;
+        if calls == 0 && logs == 0 && queued == 0 {
             sqlx::query(self.dialect.sql("DELETE FROM deletions WHERE app_id = $1"))
                 .bind(&*app_id)
                 .execute(&mut *tx)
@@ -81,6 +85,15 @@ async fn remove_calls(on: &mut AnyConnection, dialect: Dialect, app_id: &str, at
     let sql = dialect.sql(REMOVE_CALLS);
     let query = sqlx::query(sql).bind(app_id).bind(app_id).bind(at_most);
     Ok(query.execute(on).await?.rows_affected())
+}
+
+/// Removes entries of the queue, with their requests.
+async fn remove_entries(on: &mut AnyConnection, dialect: Dialect, app_id: &str, at_most: i64) -> Result<usize> {
+    let sql = dialect.sql(ENTRIES);
+    let rows = sqlx::query(sql).bind(app_id).bind(at_most).fetch_all(&mut *on).await?;
+    let calls = rows.iter().map(|row| Reader::new(row).parsed()).collect::<Result<Vec<CallId>>>()?;
+    queue::remove(on, dialect, &calls).await?;
+    Ok(calls.len())
 }
 
 async fn remove_logs(on: &mut AnyConnection, dialect: Dialect, app_id: &str, at_most: i64) -> Result<u64> {

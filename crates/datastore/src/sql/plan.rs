@@ -5,7 +5,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::dialect::Dialect;
 use super::open::open_sqlite;
-use super::{SqlStore, apps, calls, functions, logs, routes};
+use super::{SqlStore, apps, calls, functions, logs, queue, routes};
 
 /// The steps of SQLite's plan for a statement.
 async fn plan(on: &mut AnyConnection, sql: &str) -> Vec<String> {
@@ -22,7 +22,9 @@ async fn store() -> (SqlStore, tempfile::TempDir) {
 
 /// Walks a whole table, or sorts what an index could have had in order.
 fn is_slow(step: &str) -> bool {
-    let harmless = step.contains("VIRTUAL TABLE") || step == "SCAN b";
+    // Two indexes of the queue hold only what is looked for, and are read from their beginning until there is enough.
+    let from_the_front = step.ends_with("USING INDEX queue_in_order") || step.ends_with("USING INDEX queue_by_time");
+    let harmless = step.contains("VIRTUAL TABLE") || step == "SCAN b" || from_the_front;
     (step.starts_with("SCAN") && !harmless) || step.contains("USE TEMP B-TREE FOR ORDER BY")
 }
 
@@ -48,6 +50,30 @@ async fn every_statement_has_its_index() {
         apps_of_a_group.as_str(),
     ] {
         let steps = plan(&mut on, sql).await;
+        assert!(!steps.is_empty() && !steps.iter().any(|step| is_slow(step)), "{sql}\n{steps:#?}");
+    }
+}
+
+#[tokio::test]
+async fn every_statement_of_the_queue_has_its_index() {
+    let (store, _directory) = store().await;
+    let mut on = store.read().await.unwrap();
+    for text in [
+        queue::READY,
+        queue::TAKE,
+        queue::RUN,
+        queue::READ,
+        queue::HELD,
+        queue::END,
+        queue::DUE,
+        queue::NEXT_DUE,
+        queue::DEAD,
+        queue::WAITING,
+        logs::ENTRIES,
+        Dialect::Sqlite.known_calls().as_str(),
+    ] {
+        let sql = text.replace("{ids}", "SELECT value FROM json_each($9)");
+        let steps = plan(&mut on, &sql).await;
         assert!(!steps.is_empty() && !steps.iter().any(|step| is_slow(step)), "{sql}\n{steps:#?}");
     }
 }

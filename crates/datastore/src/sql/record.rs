@@ -9,6 +9,7 @@ use serde::Serialize;
 use sqlx::AnyConnection;
 
 use super::dialect::Dialect;
+use super::queue::{self, Fence};
 use super::row::Reader;
 use super::{SqlStore, drift, json, stats};
 use crate::{LogEntry, Node, Record, Recorded, Result};
@@ -19,11 +20,27 @@ impl SqlStore {
             return Ok(Recorded::default());
         }
         let mut tx = self.begin().await?;
-        let apps = existing_apps(&mut tx, self.dialect, records).await?;
-        let kept: Vec<&Record> =
-            records.iter().map(Arc::as_ref).filter(|record| apps.contains(&record.call.app_id)).collect();
-        let recorded = Recorded { stored: kept.len(), discarded: records.len() - kept.len() };
-        if kept.is_empty() {
+        // In order, so that two transactions that hold the same apps never wait for each other.
+        let asked: BTreeSet<AppId> = records.iter().map(|record| record.call.app_id).collect();
+        let apps = existing_apps(&mut tx, self.dialect, &asked).await?;
+        let records: Vec<&Record> = records.iter().map(Arc::as_ref).collect();
+        let fence = Fence::around(&mut tx, self.dialect, &records).await?;
+        let mut recorded = Recorded::default();
+        let mut kept = Vec::with_capacity(records.len());
+        for record in records {
+            if !apps.contains(&record.call.app_id) {
+                recorded.discarded += 1;
+            } else if fence.admits(record) {
+                recorded.stored += 1;
+                kept.push(record);
+            } else if fence.knows(record) {
+                recorded.stored += 1;
+            } else {
+                recorded.superseded += 1;
+            }
+        }
+        let ended = fence.ended();
+        if kept.is_empty() && ended.is_empty() {
             return Ok(recorded);
         }
         let greatest = self.note_drift(&mut tx, &kept).await?;
@@ -34,6 +51,7 @@ impl SqlStore {
             Some((record.call.app_id, record.call.id, log))
         });
         insert_logs(&mut tx, self.dialect, logs).await?;
+        queue::remove(&mut tx, self.dialect, &ended).await?;
         tx.commit().await?;
         self.drift_ms.fetch_max(greatest, Ordering::Relaxed);
         Ok(recorded)
@@ -48,7 +66,7 @@ impl SqlStore {
     }
 
     /// Keeps the promise of [`drift`] before the calls that would break it are stored. Returns their distance.
-    async fn note_drift(&self, on: &mut AnyConnection, records: &[&Record]) -> Result<i64> {
+    pub(super) async fn note_drift(&self, on: &mut AnyConnection, records: &[&Record]) -> Result<i64> {
         let mut greatest = 0;
         for record in records {
             greatest = greatest.max(drift::of(record)?);
@@ -60,11 +78,13 @@ impl SqlStore {
     }
 }
 
-/// The apps of these records that are there, and stay until the transaction ends.
-async fn existing_apps(on: &mut AnyConnection, dialect: Dialect, records: &[Arc<Record>]) -> Result<HashSet<AppId>> {
-    // In order, so that two transactions that hold the same apps never wait for each other.
-    let asked: BTreeSet<AppId> = records.iter().map(|record| record.call.app_id).collect();
-    let query = sqlx::query(dialect.existing_apps()).bind(json(&asked)?);
+/// Those of the apps `asked` for that are there, and stay until the transaction ends.
+pub(super) async fn existing_apps(
+    on: &mut AnyConnection,
+    dialect: Dialect,
+    asked: &BTreeSet<AppId>,
+) -> Result<HashSet<AppId>> {
+    let query = sqlx::query(dialect.existing_apps()).bind(json(asked)?);
     let rows = query.fetch_all(on).await?;
     rows.iter().map(|row| Reader::new(row).parsed()).collect()
 }
@@ -128,7 +148,12 @@ impl<'a> From<&&'a Record> for Row<'a> {
     }
 }
 
-async fn insert_calls(on: &mut AnyConnection, dialect: Dialect, node: Node, records: &[&Record]) -> Result<()> {
+pub(super) async fn insert_calls(
+    on: &mut AnyConnection,
+    dialect: Dialect,
+    node: Node,
+    records: &[&Record],
+) -> Result<()> {
     let rows: Vec<Row<'_>> = records.iter().map(Row::from).collect();
     sqlx::query(dialect.upsert_calls())
         .bind(node.server_id.to_string())
@@ -139,7 +164,7 @@ async fn insert_calls(on: &mut AnyConnection, dialect: Dialect, node: Node, reco
     Ok(())
 }
 
-async fn insert_logs(
+pub(super) async fn insert_logs(
     on: &mut AnyConnection,
     dialect: Dialect,
     logs: impl Iterator<Item = (AppId, CallId, &[u8])>,

@@ -75,7 +75,7 @@ pub(crate) async fn a_removed_app_takes_everything_along_and_frees_its_name(stor
     assert!(store.calls(new.id, &CallFilter::default()).await.unwrap().is_empty());
 
     let late = store.record(node(), &[record(succeeded(old.id, "/x"), None)]).await;
-    assert_eq!(late.unwrap(), Recorded { stored: 0, discarded: 1 });
+    assert_eq!(late.unwrap(), Recorded { stored: 0, discarded: 1, superseded: 0 });
     while store.purge().await.unwrap() {}
     assert_eq!(told(store.call(old.id, call.id).await), Error::CallNotFound);
     assert_eq!(told(store.log(old.id, call.id).await), Error::LogNotFound);

@@ -12,7 +12,7 @@ use crate::make::{accepted, app, failed, node, record, running, succeeded, told}
 
 pub(crate) async fn a_call_comes_back_with_everything(store: Arc<dyn Datastore>) {
     let app = app(&*store, "app").await;
-    let mut call = Call::accept(app.id, FnId::generate(), CallType::Async);
+    let mut call = Call::accept(app.id, FnId::generate(), CallType::Sync);
     call.path = "/é'\"\\%".to_owned();
     call.trigger_id = Some(TriggerId::generate());
     call.attempts = u32::MAX - 1;
@@ -84,7 +84,7 @@ pub(crate) async fn a_thousand_records_are_one_group(store: Arc<dyn Datastore>) 
         })
         .collect();
     let recorded = store.record(node(), &records).await.unwrap();
-    assert_eq!(recorded, Recorded { stored: 1000, discarded: 0 });
+    assert_eq!(recorded, Recorded { stored: 1000, discarded: 0, superseded: 0 });
     for record in records.iter().step_by(97) {
         assert_eq!(store.call(app.id, record.call.id).await.unwrap(), record.call);
         assert_eq!(Some(store.log(app.id, record.call.id).await.unwrap()), record.log);
@@ -101,7 +101,7 @@ pub(crate) async fn recording_again_changes_nothing(store: Arc<dyn Datastore>) {
     ];
     for _ in 0..3 {
         let recorded = store.record(node(), &records).await.unwrap();
-        assert_eq!(recorded, Recorded { stored: 3, discarded: 0 });
+        assert_eq!(recorded, Recorded { stored: 3, discarded: 0, superseded: 0 });
     }
     let calls = store.calls(app.id, &CallFilter::default()).await.unwrap();
     let expected: Vec<Call> = records.iter().rev().map(|record| record.call.clone()).collect();
@@ -145,7 +145,7 @@ pub(crate) async fn records_of_apps_that_are_gone_are_discarded(store: Arc<dyn D
         record(succeeded(gone, "/"), None),
     ];
     let recorded = store.record(node(), &group).await.unwrap();
-    assert_eq!(recorded, Recorded { stored: 1, discarded: 2 });
+    assert_eq!(recorded, Recorded { stored: 1, discarded: 2, superseded: 0 });
     assert_eq!(told(store.call(gone, group[0].call.id).await), Error::CallNotFound);
     assert_eq!(told(store.log(gone, group[0].call.id).await), Error::LogNotFound);
     assert_eq!(store.log(here.id, group[1].call.id).await.unwrap(), "y");
@@ -167,8 +167,7 @@ pub(crate) async fn earlier_instances_calls_are_interrupted(store: Arc<dyn Datas
     let now = Node { instance_id: InstanceId::generate(), ..earlier };
     let (queued, run) = (accepted(app.id, "/"), running(app.id, "/"));
     let ended = succeeded(app.id, "/");
-    let asynchronous = Call::accept(app.id, FnId::generate(), CallType::Async);
-    let before = [&queued, &run, &ended, &asynchronous].map(|call| record(call.clone(), None));
+    let before = [&queued, &run, &ended].map(|call| record(call.clone(), None));
     store.record(earlier, &before).await.unwrap();
     let (mine, foreign) = (running(app.id, "/"), running(app.id, "/"));
     store.record(now, &[record(mine.clone(), None)]).await.unwrap();
@@ -181,7 +180,7 @@ pub(crate) async fn earlier_instances_calls_are_interrupted(store: Arc<dyn Datas
         assert_eq!((call.status(), call.reason()), (Status::Error, Some(Reason::Platform)));
         assert!(call.error().is_some() && call.completed_at().is_some());
     }
-    for call in [ended, asynchronous, mine, foreign] {
+    for call in [ended, mine, foreign] {
         assert_eq!(store.call(app.id, call.id).await.unwrap(), call);
     }
 }

@@ -6,6 +6,7 @@ mod apps;
 mod calls;
 mod lists;
 mod make;
+mod queue;
 mod routes;
 
 /// One module of tests over the stores that `$make` makes.
@@ -59,6 +60,31 @@ macro_rules! every_test {
                 a_call_belongs_to_its_app
                 earlier_instances_calls_are_interrupted
                 many_writers_lose_nothing
+            }
+            queue {
+                a_queued_call_comes_back_with_its_request_byte_for_byte
+                an_accepted_call_can_be_read_at_every_moment
+                accepting_again_changes_nothing
+                calls_of_a_missing_app_are_not_accepted
+                priority_goes_first_and_then_who_came_first
+                a_delayed_call_is_not_ready_before_its_time
+                a_ready_call_is_leased_once
+                only_ready_calls_are_leased_by_name
+                a_lapsed_lease_returns_to_its_old_place
+                a_renewed_lease_does_not_lapse
+                a_lost_lease_ends_nothing
+                a_result_ends_the_call_in_the_queue
+                a_result_stored_twice_counts_once_and_stays
+                what_was_given_back_did_not_count_as_an_attempt
+                a_retried_call_waits_and_keeps_its_place
+                a_call_whose_server_is_lost_each_time_is_given_up
+                a_buried_call_is_an_error_and_is_listed
+                a_redriven_call_is_a_new_one_with_the_same_request
+                a_cancelled_call_ends_wherever_it_was
+                earlier_instances_leases_are_released
+                a_removed_app_takes_its_queue_along
+                the_depth_tells_what_there_is
+                many_nodes_lease_every_call_once
             }
             lists {
                 apps_are_listed_by_bytes

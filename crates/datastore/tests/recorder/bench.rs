@@ -72,6 +72,6 @@ impl Bench {
 }
 
 pub(crate) fn assert_balanced(counts: Counts) {
-    let Counts { accepted, stored, discarded, refused, pending, .. } = counts;
-    assert_eq!(accepted, stored + discarded + refused + pending, "{counts:?}");
+    let Counts { accepted, stored, discarded, superseded, refused, pending, .. } = counts;
+    assert_eq!(accepted, stored + discarded + superseded + refused + pending, "{counts:?}");
 }

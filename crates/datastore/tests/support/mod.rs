@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use hearth_datastore::{
-    CallStore, Datastore, Error, LogEntry, LogStore, Node, Record, Recorded, RemovedRoute, Resolved, Result,
-    RouteChange,
+    CallStore, Datastore, Error, LogEntry, LogStore, Node, QueueStore, Record, Recorded, RemovedRoute, Resolved,
+    Result, RouteChange,
 };
 use hearth_models::{
     App, AppId, AppPatch, Call, CallFilter, CallId, Config, Error as ModelError, FnId, Function, Page, Route,
@@ -216,6 +216,9 @@ impl Datastore for Fake {
         unimplemented!()
     }
     async fn trigger(&self, _: TriggerId) -> Result<Option<Trigger>> {
+        unimplemented!()
+    }
+    fn queue(self: Arc<Self>) -> Arc<dyn QueueStore> {
         unimplemented!()
     }
     async fn purge(&self) -> Result<bool> {

@@ -1,0 +1,80 @@
+//! Time passes: delays end, leases lapse.
+
+use hearth_models::{Reason, Status, Timestamp};
+use sqlx::any::AnyRow;
+use sqlx::{Any, Transaction};
+
+use super::calls_wait;
+use super::end::bury;
+use crate::sql::row::Reader;
+use crate::sql::{SqlStore, json};
+use crate::{Advanced, Lease, Node, Result, Verdict};
+
+pub(in crate::sql) const DUE: &str = "SELECT call_id, attempt, state FROM queue \
+    WHERE state IN (1, 2) AND due_at <= $1 ORDER BY due_at LIMIT $2";
+pub(in crate::sql) const NEXT_DUE: &str = "SELECT due_at FROM queue WHERE state IN (1, 2) ORDER BY due_at LIMIT 1";
+const OWN: &str = "SELECT call_id, attempt, state FROM queue \
+    WHERE state IN (1, 2) AND state = 2 AND server_id = $1 AND instance_id <> $2";
+const READY: &str = "UPDATE queue SET state = 0, server_id = NULL, instance_id = NULL WHERE call_id IN ({ids})";
+
+/// Calls that become due in one go: a few milliseconds, so that whoever wants to write next hardly waits.
+const AT_ONCE: i64 = 500;
+
+impl SqlStore {
+    pub(super) async fn do_advance(&self, now: Timestamp, last_attempt: u32) -> Result<Advanced> {
+        let mut tx = self.begin().await?;
+        let sql = self.dialect.built(format!("{DUE}{}", self.dialect.skip_locked()));
+        let rows = sqlx::query(sql).bind(now.as_millis()).bind(AT_ONCE).fetch_all(&mut *tx).await?;
+        self.make_ready(tx, &rows, now, last_attempt).await
+    }
+
+    pub(super) async fn do_release_own(&self, node: Node, now: Timestamp, last_attempt: u32) -> Result<Advanced> {
+        let mut tx = self.begin().await?;
+        let sql = self.dialect.built(format!("{OWN}{}", self.dialect.lock_rows()));
+        let (server, instance) = (node.server_id.to_string(), node.instance_id.to_string());
+        let rows = sqlx::query(sql).bind(server).bind(instance).fetch_all(&mut *tx).await?;
+        self.make_ready(tx, &rows, now, last_attempt).await
+    }
+
+    async fn make_ready(
+        &self,
+        mut tx: Transaction<'static, Any>,
+        rows: &[AnyRow],
+        now: Timestamp,
+        last_attempt: u32,
+    ) -> Result<Advanced> {
+        let mut advanced = Advanced::default();
+        let (mut ready, mut dead) = (Vec::new(), Vec::new());
+        for row in rows {
+            let mut row = Reader::new(row);
+            let lease = Lease { call_id: row.parsed()?, attempt: row.number()? };
+            let was_leased = row.number::<i64>()? == 2;
+            if was_leased && lease.attempt >= last_attempt {
+                dead.push(lease);
+                continue;
+            }
+            ready.push(lease.call_id);
+            *if was_leased { &mut advanced.lapsed } else { &mut advanced.due } += 1;
+        }
+        advanced.dead = dead.len();
+        if !ready.is_empty() {
+            let ids = json(&ready)?;
+            sqlx::query(self.dialect.with_ids(READY, 1)).bind(&ids).execute(&mut *tx).await?;
+            calls_wait(&mut tx, self.dialect, Status::Queued.as_str(), &ids).await?;
+        }
+        if !dead.is_empty() {
+            let error = format!("given up after {last_attempt} attempts: the server that ran it was lost");
+            bury(&mut tx, self.dialect, &dead, &Verdict { reason: Reason::Platform, error }, now).await?;
+        }
+        if !rows.is_empty() {
+            tx.commit().await?;
+        }
+        Ok(advanced)
+    }
+
+    pub(super) async fn do_next_due(&self) -> Result<Option<Timestamp>> {
+        let mut on = self.read().await?;
+        let row = sqlx::query(self.dialect.sql(NEXT_DUE)).fetch_optional(&mut *on).await?;
+        row.map(|row| Reader::new(&row).time()).transpose()
+    }
+}

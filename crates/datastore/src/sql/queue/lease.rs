@@ -1,0 +1,140 @@
+//! Calls are leased, kept and given back.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+
+use hearth_models::{CallId, Priority, Status, Timestamp};
+use sqlx::any::AnyRow;
+use sqlx::{Any, AnyConnection, Transaction};
+
+use super::end::held;
+use super::{calls_wait, ids, read_lease, update_calls};
+use crate::sql::calls::{self, call_columns};
+use crate::sql::dialect::Dialect;
+use crate::sql::row::Reader;
+use crate::sql::{SqlStore, json};
+use crate::{Lease, Leased, Payload, Result, Terms};
+
+/// Apps that are gone leave their entries behind for a while.
+macro_rules! ready {
+    ($and:literal) => {
+        concat!(
+            "SELECT q.call_id, q.attempt FROM queue q WHERE q.state = 0",
+            $and,
+            " AND EXISTS (SELECT 1 FROM apps a WHERE a.id = q.app_id)"
+        )
+    };
+}
+
+pub(in crate::sql) const READY: &str = concat!(ready!(""), " ORDER BY q.tier, q.place, q.call_id LIMIT $1");
+const READY_THESE: &str = ready!(" AND q.call_id IN ({ids})");
+pub(in crate::sql) const TAKE: &str = "UPDATE queue SET state = 2, attempt = attempt + 1, due_at = $1, \
+    server_id = $2, instance_id = $3 WHERE call_id IN ({ids})";
+pub(in crate::sql) const RUN: &str =
+    update_calls!("status = 'running', attempts = attempts + 1, started_at = $1, server_id = $2, instance_id = $3");
+pub(in crate::sql) const READ: &str = concat!(
+    "SELECT ",
+    call_columns!(),
+    ", w.tier, w.place, w.head, w.body FROM calls JOIN (SELECT q.app_id AS w_app, q.call_id AS w_call, q.tier, q.place, p.head, \
+     p.body FROM queue q JOIN payloads p ON p.call_id = q.call_id WHERE q.call_id IN ({ids})) w \
+     ON app_id = w.w_app AND id = w.w_call"
+);
+const EXTEND: &str = "UPDATE queue SET due_at = $1 WHERE call_id IN ({ids})";
+const RETURN: &str = "UPDATE queue SET state = 0, attempt = attempt - 1, server_id = NULL, instance_id = NULL \
+    WHERE call_id IN ({ids})";
+const CALLS_RETURN: &str = update_calls!("status = 'queued', attempts = attempts - 1, started_at = NULL");
+const DELAY: &str = "UPDATE queue SET state = 1, due_at = $1, server_id = NULL, instance_id = NULL \
+    WHERE call_id IN ({ids})";
+
+impl SqlStore {
+    pub(super) async fn do_reserve(&self, terms: Terms, at_most: usize) -> Result<Vec<Leased>> {
+        let mut tx = self.begin().await?;
+        let sql = self.dialect.built(format!("{READY}{}", self.dialect.skip_locked()));
+        let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
+        let ready = sqlx::query(sql).bind(at_most).fetch_all(&mut *tx).await?;
+        self.take(tx, terms, &ready).await
+    }
+
+    pub(super) async fn do_reserve_these(&self, terms: Terms, calls: &[CallId]) -> Result<Vec<Leased>> {
+        let mut tx = self.begin().await?;
+        let sql = self.dialect.with_ids(&format!("{READY_THESE}{}", self.dialect.skip_locked()), 1);
+        let ready = sqlx::query(sql).bind(json(calls)?).fetch_all(&mut *tx).await?;
+        self.take(tx, terms, &ready).await
+    }
+
+    async fn take(&self, mut tx: Transaction<'static, Any>, terms: Terms, ready: &[AnyRow]) -> Result<Vec<Leased>> {
+        if ready.is_empty() {
+            return Ok(Vec::new());
+        }
+        let leases = ready.iter().map(read_lease).collect::<Result<Vec<Lease>>>()?;
+        let ids = ids(&leases)?;
+        for (text, time) in [(TAKE, terms.until), (RUN, terms.now)] {
+            sqlx::query(self.dialect.with_ids(text, 4))
+                .bind(time.as_millis())
+                .bind(terms.node.server_id.to_string())
+                .bind(terms.node.instance_id.to_string())
+                .bind(&ids)
+                .execute(&mut *tx)
+                .await?;
+        }
+        let leased = read(&mut tx, self.dialect, &ids).await?;
+        tx.commit().await?;
+        Ok(leased)
+    }
+
+    pub(super) async fn do_renew(&self, leases: &[Lease], until: Timestamp) -> Result<Vec<Lease>> {
+        let mut tx = self.begin().await?;
+        let held = held(&mut tx, self.dialect, leases).await?;
+        if !held.is_empty() {
+            let sql = self.dialect.with_ids(EXTEND, 2);
+            sqlx::query(sql).bind(until.as_millis()).bind(ids(&held)?).execute(&mut *tx).await?;
+            tx.commit().await?;
+        }
+        Ok(leases.iter().filter(|lease| !held.contains(*lease)).copied().collect())
+    }
+
+    pub(super) async fn do_give_back(&self, leases: &[Lease]) -> Result<usize> {
+        let mut tx = self.begin().await?;
+        let held = held(&mut tx, self.dialect, leases).await?;
+        if !held.is_empty() {
+            let ids = ids(&held)?;
+            for text in [RETURN, CALLS_RETURN] {
+                sqlx::query(self.dialect.with_ids(text, 1)).bind(&ids).execute(&mut *tx).await?;
+            }
+            tx.commit().await?;
+        }
+        Ok(held.len())
+    }
+
+    pub(super) async fn do_retry(&self, lease: Lease, due_at: Timestamp) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let held: HashSet<Lease> = held(&mut tx, self.dialect, &[lease]).await?;
+        if held.is_empty() {
+            return Ok(false);
+        }
+        let ids = ids(&held)?;
+        let sql = self.dialect.with_ids(DELAY, 2);
+        sqlx::query(sql).bind(due_at.as_millis()).bind(&ids).execute(&mut *tx).await?;
+        calls_wait(&mut tx, self.dialect, Status::Delayed.as_str(), &ids).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+/// The calls of these entries with their requests, in order.
+pub(super) async fn read(on: &mut AnyConnection, dialect: Dialect, ids: &str) -> Result<Vec<Leased>> {
+    let rows = sqlx::query(dialect.with_ids(READ, 1)).bind(ids).fetch_all(on).await?;
+    let read = |row: &AnyRow| {
+        let mut reader = Reader::new(row);
+        let call = calls::read(&mut reader)?;
+        let tier: u8 = reader.number()?;
+        let priority = Priority::MAX.get().saturating_sub(tier);
+        let priority = Priority::try_from(priority).unwrap_or_default();
+        let place = reader.time()?;
+        let payload = Payload { head: reader.get()?, body: reader.get::<Vec<u8>>()?.into() };
+        Ok((place, Leased { call, priority, payload }))
+    };
+    let mut leased = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
+    leased.sort_by_key(|(place, leased)| (Reverse(leased.priority), *place, leased.call.id));
+    Ok(leased.into_iter().map(|(_, leased)| leased).collect())
+}
