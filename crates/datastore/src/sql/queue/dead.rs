@@ -15,8 +15,8 @@ use crate::{Node, Result, Submission};
 pub(in crate::sql) const PAGE: &str = concat!(
     "SELECT ",
     call_columns!(),
-    " FROM calls JOIN (SELECT q.app_id AS d_app, q.call_id AS d_call FROM queue q WHERE q.app_id = $1 AND q.state = 3 \
-     AND q.call_id < $2 ORDER BY q.call_id DESC LIMIT $3) d ON app_id = d.d_app AND id = d.d_call ORDER BY d.d_call DESC"
+    " FROM calls JOIN (SELECT q.app_id AS b_app, q.call_id AS b_call FROM queue q WHERE q.app_id = $1 AND q.state = 3 \
+     AND q.call_id < $2 ORDER BY q.call_id DESC LIMIT $3) b ON app_id = b.b_app AND id = b.b_call ORDER BY b.b_call DESC"
 );
 const FIND: &str = "SELECT call_id FROM queue WHERE call_id = $1 AND app_id = $2 AND state = 3";
 /// Greater than every id.
