@@ -1,7 +1,11 @@
-//! What the recorder and the definitions cost, on a SQLite file: time in the caller, calls stored a second, time of a
-//! lookup, time of lists and reads over all that was stored.
+//! What the recorder and the definitions cost: time in the caller, calls stored a second, processor time per call,
+//! time of a lookup, time of lists and reads over all that was stored.
 //!
-//!     cargo run --release -p hearth-datastore --example record [calls] [log bytes] [stat points] [directory]
+//!     cargo run --release -p hearth-datastore --example record [name=value ...]
+//!
+//! `url` is a database of its own (a SQLite file in a temporary directory); `calls`, `log` (bytes) and `points` (of the
+//! histogram) say what is recorded, `rate` how many calls a second (0: as many as possible), `group` writes groups of
+//! that size directly, without the recorder.
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 
 use std::error::Error;
@@ -12,7 +16,7 @@ use bytes::Bytes;
 use hearth_datastore::{Datastore, Definitions, DefinitionsSettings, Node, Record, Recorder, RecorderSettings, open};
 use hearth_models::{
     App, AppId, Call, CallFilter, CallId, CallType, Config, FnId, InstanceId, Metrics, Reason, RoutePatch, ServerId,
-    Stat, Status, Timestamp,
+    Stat, Status, Timestamp, TriggerId,
 };
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -25,28 +29,77 @@ struct Load {
     calls: usize,
     log_bytes: usize,
     points: usize,
+    rate: usize,
+    group: usize,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let mut number = |default: usize| -> Result<usize, Box<dyn Error>> {
-        Ok(arguments.next().map_or(Ok(default), |text| text.parse())?)
-    };
-    let load = Load { calls: number(200_000)?, log_bytes: number(200)?, points: number(2)? };
-    let directory = match arguments.next() {
-        Some(parent) => tempfile::tempdir_in(parent)?,
-        None => tempfile::tempdir()?,
-    };
+    let mut load = Load { calls: 200_000, log_bytes: 200, points: 2, rate: 0, group: 0 };
+    let directory = tempfile::tempdir()?;
     let file = directory.path().join("bench.db");
-    let store = open(&format!("sqlite3://{}", file.display())).await?;
+    let mut url = format!("sqlite3://{}", file.display());
+    for argument in std::env::args().skip(1) {
+        match argument.split_once('=') {
+            Some(("url", value)) => value.clone_into(&mut url),
+            Some(("calls", value)) => load.calls = value.parse()?,
+            Some(("log", value)) => load.log_bytes = value.parse()?,
+            Some(("points", value)) => load.points = value.parse()?,
+            Some(("rate", value)) => load.rate = value.parse()?,
+            Some(("group", value)) => load.group = value.parse()?,
+            _ => return Err(format!("not known: {argument}").into()),
+        }
+    }
+    let store = open(&url).await?;
     let app = App::new("bench", Config::default())?;
     store.insert_app(&app).await?;
-    record(&store, app.id, load).await?;
-    println!("file     {} MiB", std::fs::metadata(&file)?.len() >> 20);
-    resolve(&store).await?;
-    read(&store, app.id).await?;
+    if load.group > 0 {
+        groups(&store, app.id, load).await?;
+    } else {
+        record(&store, app.id, load).await?;
+    }
+    if let Ok(data) = std::fs::metadata(&file) {
+        println!("file     {} MiB", data.len() >> 20);
+    }
+    if load.group == 0 && load.rate == 0 {
+        resolve(&store).await?;
+        read(&store, app.id).await?;
+    }
     store.close().await;
+    Ok(())
+}
+
+/// Processor time of this process so far, in the kernel and outside.
+fn cpu() -> Result<Duration, Box<dyn Error>> {
+    /// What Linux counts in, whatever the machine.
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The name of the program, which may hold anything, is in brackets; then the two times are fields 12 and 13.
+    let (_, fields) = stat.rsplit_once(')').ok_or("no name")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
+    Ok(TICK * ticks.sum::<Result<u32, _>>()?)
+}
+
+/// Groups of one size, one after the other: what the store costs without the recorder.
+async fn groups(store: &Arc<dyn Datastore>, app_id: AppId, load: Load) -> Result<(), Box<dyn Error>> {
+    let node = Node { server_id: ServerId::generate(), instance_id: InstanceId::generate() };
+    let fn_id = FnId::generate();
+    let group =
+        || -> Vec<Arc<Record>> { (0..load.group).map(|_| Arc::new(ended(begun(app_id, fn_id), load))).collect() };
+    let groups: Vec<_> = (0..load.calls / load.group).map(|_| group()).collect();
+    let (began, cpu_before) = (Instant::now(), cpu()?);
+    for group in &groups {
+        store.record(node, group).await?;
+    }
+    let calls = (groups.len() * load.group) as f64;
+    let (taken, used) = (began.elapsed(), cpu()? - cpu_before);
+    println!(
+        "groups   of {}: {:.0} calls/s, {:.2} us of processor time per call, {:.0} us per group",
+        load.group,
+        calls / taken.as_secs_f64(),
+        used.as_secs_f64() * 1e6 / calls,
+        used.as_secs_f64() * 1e6 / groups.len() as f64,
+    );
     Ok(())
 }
 
@@ -56,14 +109,20 @@ async fn record(store: &Arc<dyn Datastore>, app_id: AppId, load: Load) -> Result
     let cancel = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(service.run(cancel.clone()));
-    let began = Instant::now();
+    let (began, cpu_before) = (Instant::now(), cpu()?);
     let mut callers = JoinSet::new();
+    let pause = Duration::from_secs(1) * u32::try_from(CALLERS)? / u32::try_from(load.rate.max(1))?;
     for _ in 0..CALLERS {
         let recorder = recorder.clone();
         callers.spawn(async move {
             let mut inside = Vec::with_capacity(load.calls / CALLERS);
+            let mut due = Instant::now();
             for _ in 0..load.calls / CALLERS {
                 inside.push(one_call(&recorder, app_id, load).await);
+                if load.rate > 0 {
+                    due += pause;
+                    tokio::time::sleep_until(due).await;
+                }
             }
             inside
         });
@@ -75,8 +134,10 @@ async fn record(store: &Arc<dyn Datastore>, app_id: AppId, load: Load) -> Result
     let stored = began.elapsed();
     let counts = recorder.counts();
     let rate = |time: Duration| counts.accepted as f64 / time.as_secs_f64();
-    let Load { calls, log_bytes, points } = load;
+    let Load { calls, log_bytes, points, .. } = load;
     println!("load     {calls} calls, logs of {log_bytes} bytes, {points} points");
+    let used = (cpu()? - cpu_before).as_secs_f64() * 1e6 / counts.accepted as f64;
+    println!("cpu      {used:.2} us per call; groups of {:.1}", counts.stored as f64 / counts.groups as f64);
     println!("caller   begin, update, accept: {}", percentiles(&mut inside));
     println!("taken    {:.0} calls/s", rate(taken));
     println!("stored   {:.0} calls/s; {counts:?}", rate(stored));
@@ -85,36 +146,45 @@ async fn record(store: &Arc<dyn Datastore>, app_id: AppId, load: Load) -> Result
 
 /// One call; returns the time that the recorder cost its caller, back-pressure not included.
 async fn one_call(recorder: &Recorder, app_id: AppId, load: Load) -> Duration {
-    let mut call = Call::accept(app_id, FnId::generate(), CallType::Sync);
-    "/bench/path".clone_into(&mut call.path);
-    let log = Some(Bytes::from(vec![b'x'; load.log_bytes]));
-    let stat = Stat {
-        timestamp: Timestamp::now(),
-        metrics: Metrics { mem_usage: 12_345_678, mem_limit: 134_217_728, cpu_total: 17, ..Metrics::default() },
-    };
-    let stats = vec![stat; load.points];
-
+    let mut call = begun(app_id, FnId::generate());
     let began = Instant::now();
     recorder.begin(&call);
-    let mut inside = began.elapsed();
-    // One in a hundred fails, so that the filters have something to find.
-    let ended = if call.id.to_string().ends_with("00") || call.start().is_err() {
-        call.fail(Reason::NoCapacity, "no slot")
-    } else {
-        let began = Instant::now();
+    if call.start().is_ok() {
         recorder.update(&call);
-        inside += began.elapsed();
-        call.succeed()
-    };
-    debug_assert!(ended.is_ok());
-    call.stats = stats;
+    }
+    let mut inside = began.elapsed();
+    let record = ended(call, load);
     let began = Instant::now();
-    recorder.accept(Record { call, log });
+    recorder.accept(record);
     inside += began.elapsed();
     while !recorder.has_room() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     inside
+}
+
+fn begun(app_id: AppId, fn_id: FnId) -> Call {
+    let mut call = Call::accept(app_id, fn_id, CallType::Sync);
+    call.trigger_id = Some(TriggerId::generate());
+    "/bench/path".clone_into(&mut call.path);
+    call
+}
+
+fn ended(mut call: Call, load: Load) -> Record {
+    // One in a hundred fails, so that the filters have something to find.
+    let failed = call.id.to_string().ends_with("00");
+    let ended = match call.status() {
+        Status::Running if failed => call.fail(Reason::BadExit, "exit status 1"),
+        Status::Queued if call.start().is_err() || failed => call.fail(Reason::NoCapacity, "no slot"),
+        _ => call.succeed(),
+    };
+    debug_assert!(ended.is_ok());
+    let stat = Stat {
+        timestamp: Timestamp::now(),
+        metrics: Metrics { mem_usage: 12_345_678, mem_limit: 134_217_728, cpu_total: 17, ..Metrics::default() },
+    };
+    call.stats = vec![stat; load.points];
+    Record { call, log: Some(Bytes::from(vec![b'x'; load.log_bytes])) }
 }
 
 async fn resolve(store: &Arc<dyn Datastore>) -> Result<(), Box<dyn Error>> {
@@ -140,7 +210,7 @@ async fn read(store: &Arc<dyn Datastore>, app_id: AppId) -> Result<(), Box<dyn E
         ("all", any()),
         ("path", CallFilter { path: Some("/bench/path".into()), ..any() }),
         ("error", CallFilter { status: Some(Status::Error), ..any() }),
-        ("reason", CallFilter { reason: Some(Reason::NoCapacity), ..any() }),
+        ("reason", CallFilter { reason: Some(Reason::BadExit), ..any() }),
         ("before", CallFilter { to_time: ago(3000), ..any() }),
         ("span", CallFilter { from_time: ago(4000), to_time: ago(3900), path: Some("/none".into()), ..any() }),
         ("none", CallFilter { reason: Some(Reason::Killed), ..any() }),

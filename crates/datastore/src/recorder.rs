@@ -61,7 +61,7 @@ impl RecorderSettings {
             patience: Duration::from_secs(5),
             group_records: 2_000,
             group_bytes: 4 << 20,
-            linger: Duration::from_millis(5),
+            linger: Duration::from_millis(10),
             attempt: Duration::from_secs(30),
             longest_backoff: Duration::from_secs(2),
             long_call: Duration::from_secs(1),

@@ -13,6 +13,7 @@ mod calls;
 mod dialect;
 mod drift;
 mod functions;
+mod insert;
 mod logs;
 mod open;
 #[cfg(test)]
@@ -22,6 +23,8 @@ mod record;
 mod routes;
 mod row;
 mod stats;
+#[cfg(test)]
+mod upgrade;
 mod url;
 
 use std::future::Future;

@@ -67,7 +67,7 @@ async fn a_database_of_a_newer_version_is_refused() {
     let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'n', 1, x'00', 0)";
     raw.execute(newer).await.unwrap();
     let text = refused(&url(&directory, "x.db")).await;
-    assert!(text.contains("is from a newer version of Hearth: its schema is 9999, this program knows 4"), "{text}");
+    assert!(text.contains("is from a newer version of Hearth: its schema is 9999, this program knows "), "{text}");
 }
 
 #[tokio::test]

@@ -79,41 +79,4 @@ impl Dialect {
             Self::Sqlite => "SELECT a.id FROM apps a JOIN json_each($1) j ON a.id = j.value".into_sql_str(),
         }
     }
-
-    /// Inserts the calls in `$3`, a JSON array of arrays in the order of the columns, as written by server `$1`, instance
-    /// `$2`. A call that is there is replaced unless it has ended.
-    pub(super) fn upsert_calls(self) -> SqlStr {
-        match self {
-            Self::Sqlite => "\
-                INSERT INTO calls (server_id, instance_id, app_id, id, fn_id, trigger_id, path, type, status, \
-                    reason, error, attempts, created_at, started_at, completed_at, stats) \
-                SELECT $1, $2, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
-                    value ->> 6, value ->> 7, value ->> 8, value ->> 9, value ->> 10, value ->> 11, value ->> 12, \
-                    value ->> 13 \
-                FROM json_each($3) WHERE true \
-                ON CONFLICT (app_id, id) DO UPDATE SET \
-                    server_id = excluded.server_id, instance_id = excluded.instance_id, status = excluded.status, \
-                    reason = excluded.reason, error = excluded.error, attempts = excluded.attempts, \
-                    started_at = excluded.started_at, completed_at = excluded.completed_at, stats = excluded.stats \
-                WHERE calls.completed_at IS NULL"
-                .into_sql_str(),
-        }
-    }
-
-    /// Inserts the logs that lie end to end in the bytes `$1`, as the JSON array of `[app id, call id, offset from 1,
-    /// length]` in `$2` says. A log that is there stays.
-    ///
-    /// JSON cannot carry bytes, a row of parameters per log would make the statement's text depend on the group's
-    /// size, and hexadecimal doubles what is sent: so all bytes travel as one parameter and are cut up in place.
-    pub(super) fn insert_logs(self) -> SqlStr {
-        match self {
-            // Of an empty parameter SQLite cuts NULL rather than nothing.
-            Self::Sqlite => "\
-                INSERT INTO logs (data, app_id, call_id) \
-                SELECT coalesce(substr($1, value ->> 2, value ->> 3), x''), value ->> 0, value ->> 1 \
-                FROM json_each($2) WHERE true \
-                ON CONFLICT (app_id, call_id) DO NOTHING"
-                .into_sql_str(),
-        }
-    }
 }

@@ -32,10 +32,9 @@ pub async fn open(url: &str) -> Result<Arc<dyn Datastore>> {
 }
 
 pub(super) async fn open_sqlite(path: &Path) -> Result<SqlStore> {
-    install_default_drivers();
     let path = prepare(path)?;
     let cannot = |error: sqlx::Error| Error::Config(format!("cannot open database {}: {error}", path.display()));
-    let options = AnyConnectOptions::from_str(&sqlite_url(&path)?).map_err(cannot)?.disable_statement_logging();
+    let options = sqlite_options(&path)?;
     // The first connection stands alone, because a pool would try again and again and then not say why.
     let mut first = options.connect().await.map_err(cannot)?;
     set_up_sqlite(&mut first).await.map_err(cannot)?;
@@ -49,6 +48,15 @@ pub(super) async fn open_sqlite(path: &Path) -> Result<SqlStore> {
         write: write.map_err(cannot)?,
         drift_ms: AtomicI64::new(drift::LEAST_MS),
     })
+}
+
+/// How the file at the absolute `path` is opened.
+pub(super) fn sqlite_options(path: &Path) -> Result<AnyConnectOptions> {
+    install_default_drivers();
+    let options = AnyConnectOptions::from_str(&sqlite_url(path)?);
+    let options =
+        options.map_err(|error| Error::Config(format!("cannot open database {}: {error}", path.display())))?;
+    Ok(options.disable_statement_logging())
 }
 
 /// Makes the directories above `path`, and the path absolute, so that a later change of directory changes nothing.

@@ -1,17 +1,16 @@
-//! Writing groups of calls and logs: one statement per table, whatever the size of the group.
+//! Writing groups of calls and logs, as one transaction each. How a group gets into its tables is in `insert`.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hearth_models::{AppId, CallId, Timestamp};
-use serde::Serialize;
+use hearth_models::{AppId, CallId};
 use sqlx::AnyConnection;
 
 use super::dialect::Dialect;
 use super::queue::{self, Fence};
 use super::row::Reader;
-use super::{SqlStore, drift, json, stats};
+use super::{SqlStore, drift, insert, json};
 use crate::{LogEntry, Node, Record, Recorded, Result};
 
 impl SqlStore {
@@ -45,12 +44,12 @@ impl SqlStore {
         }
         let greatest = self.note_drift(&mut tx, &kept).await?;
         let last = last_words(kept);
-        insert_calls(&mut tx, self.dialect, node, &last).await?;
+        insert::calls(&mut tx, node, &last).await?;
         let logs = last.iter().filter_map(|record| {
             let log = record.log.as_deref()?;
             Some((record.call.app_id, record.call.id, log))
         });
-        insert_logs(&mut tx, self.dialect, logs).await?;
+        insert::logs(&mut tx, logs).await?;
         queue::remove(&mut tx, self.dialect, &ended).await?;
         tx.commit().await?;
         self.drift_ms.fetch_max(greatest, Ordering::Relaxed);
@@ -60,7 +59,7 @@ impl SqlStore {
     pub(super) async fn do_put_logs(&self, entries: &[LogEntry]) -> Result<()> {
         let mut tx = self.begin().await?;
         let logs = entries.iter().map(|entry| (entry.app_id, entry.call_id, &*entry.log));
-        insert_logs(&mut tx, self.dialect, logs).await?;
+        insert::logs(&mut tx, logs).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -104,80 +103,4 @@ fn last_words(records: Vec<&Record>) -> Vec<&Record> {
         }
     }
     last
-}
-
-/// A call in the order of the columns that the dialects' statements name.
-#[derive(Serialize)]
-struct Row<'a>(
-    AppId,
-    CallId,
-    hearth_models::FnId,
-    Option<hearth_models::TriggerId>,
-    &'a str,
-    hearth_models::CallType,
-    hearth_models::Status,
-    Option<hearth_models::Reason>,
-    Option<String>,
-    u32,
-    i64,
-    Option<i64>,
-    Option<i64>,
-    Option<String>,
-);
-
-impl<'a> From<&&'a Record> for Row<'a> {
-    fn from(record: &&'a Record) -> Self {
-        let call = &record.call;
-        Self(
-            call.app_id,
-            call.id,
-            call.fn_id,
-            call.trigger_id,
-            &call.path,
-            call.call_type,
-            call.status(),
-            call.reason(),
-            // A sentence may quote a function's output, and not every database can hold a NUL in a text.
-            call.error().map(|text| text.replace('\0', "\u{fffd}")),
-            call.attempts,
-            call.created_at.as_millis(),
-            call.started_at().map(Timestamp::as_millis),
-            call.completed_at().map(Timestamp::as_millis),
-            (!call.stats.is_empty()).then(|| stats::encode(&call.stats)),
-        )
-    }
-}
-
-pub(super) async fn insert_calls(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    node: Node,
-    records: &[&Record],
-) -> Result<()> {
-    let rows: Vec<Row<'_>> = records.iter().map(Row::from).collect();
-    sqlx::query(dialect.upsert_calls())
-        .bind(node.server_id.to_string())
-        .bind(node.instance_id.to_string())
-        .bind(json(&rows)?)
-        .execute(on)
-        .await?;
-    Ok(())
-}
-
-pub(super) async fn insert_logs(
-    on: &mut AnyConnection,
-    dialect: Dialect,
-    logs: impl Iterator<Item = (AppId, CallId, &[u8])>,
-) -> Result<()> {
-    let mut bytes = Vec::new();
-    let mut pieces = Vec::new();
-    for (app_id, call_id, log) in logs {
-        pieces.push((app_id, call_id, bytes.len() + 1, log.len()));
-        bytes.extend_from_slice(log);
-    }
-    if pieces.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(dialect.insert_logs()).bind(bytes).bind(json(&pieces)?).execute(on).await?;
-    Ok(())
 }

@@ -53,6 +53,7 @@ macro_rules! every_test {
                 logs_come_back_byte_for_byte
                 the_first_log_stays
                 a_thousand_records_are_one_group
+                groups_of_every_size_are_stored
                 recording_again_changes_nothing
                 a_final_state_is_never_overwritten
                 a_group_may_hold_a_call_twice

@@ -6,7 +6,8 @@ use hearth_models::{AppId, CallId, Priority, Status};
 use sqlx::AnyConnection;
 
 use crate::sql::dialect::Dialect;
-use crate::sql::record::{existing_apps, insert_calls};
+use crate::sql::insert;
+use crate::sql::record::existing_apps;
 use crate::sql::row::Reader;
 use crate::sql::{SqlStore, json};
 use crate::{Node, Record, Result, Submission};
@@ -38,7 +39,7 @@ impl SqlStore {
         let records: Vec<Record> = new.iter().map(|new| Record { call: new.call.clone(), log: None }).collect();
         let records: Vec<&Record> = records.iter().collect();
         self.note_drift(on, &records).await?;
-        insert_calls(on, self.dialect, node, &records).await?;
+        insert::calls(on, node, &records).await?;
         insert_entries(on, self.dialect, new).await?;
         insert_payloads(on, self.dialect, new).await
     }

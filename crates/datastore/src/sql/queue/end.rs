@@ -7,7 +7,7 @@ use sqlx::AnyConnection;
 
 use super::{ids, read_lease, update_calls};
 use crate::sql::dialect::Dialect;
-use crate::sql::record::insert_logs;
+use crate::sql::insert;
 use crate::sql::row::Reader;
 use crate::sql::{SqlStore, json};
 use crate::{Cancelled, Lease, Record, Result, Verdict};
@@ -141,7 +141,7 @@ async fn end(
         let call_id = row.parsed()?;
         logs.push((row.parsed()?, call_id, b""));
     }
-    insert_logs(on, dialect, logs.into_iter()).await
+    insert::logs(on, logs.into_iter()).await
 }
 
 impl SqlStore {

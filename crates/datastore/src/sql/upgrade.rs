@@ -1,0 +1,76 @@
+//! A database of every earlier version becomes one of this version, and keeps what is in it.
+
+use bytes::Bytes;
+use hearth_models::{CallFilter, Page, Status};
+use sqlx::{AnyConnection, ConnectOptions, Connection};
+
+use super::dialect::Dialect;
+use super::open::{open_sqlite, sqlite_options};
+use crate::Datastore;
+
+/// What a database of version 1 can hold. Later versions that need other columns get rows of their own.
+const ROWS: [&str; 8] = [
+    "INSERT INTO apps (id, name, config, annotations, syslog_url, shape, created_at, updated_at) VALUES \
+         ('01JD000000000000000000000A', 'old', '{\"K\":\"v\"}', '{}', NULL, '', 1700000000000, 1700000000001)",
+    "INSERT INTO functions (id, app_id, name, image, format, type, memory_mb, timeout_secs, idle_timeout_secs, config, \
+         annotations, shape, made_by_route, created_at, updated_at) VALUES \
+         ('01JD000000000000000000000F', '01JD000000000000000000000A', 'fn', 'acme/hello:1', 'json', 'sync', 128, 30, \
+         30, '{}', '{}', '', 1, 1700000000000, 1700000000001)",
+    "INSERT INTO triggers (id, app_id, fn_id, name, source, headers, annotations, created_at, updated_at) VALUES \
+         ('01JD000000000000000000000T', '01JD000000000000000000000A', '01JD000000000000000000000F', 'fn', '/old', \
+         '{}', '{}', 1700000000000, 1700000000001)",
+    "INSERT INTO calls (app_id, id, fn_id, trigger_id, path, type, status, reason, error, attempts, created_at, \
+         started_at, completed_at, stats, server_id, instance_id) VALUES \
+         ('01JD000000000000000000000A', '01JD000000000000000000000C', '01JD000000000000000000000F', \
+         '01JD000000000000000000000T', '/old', 'sync', 'success', NULL, NULL, 1, 1731888742400, 1731888742401, \
+         1731888742402, '[1,[7,1,0,0,0,0,0,0,0,9]]', '01JD000000000000000000000S', '01JD000000000000000000000J')",
+    "INSERT INTO calls (app_id, id, fn_id, trigger_id, path, type, status, reason, error, attempts, created_at, \
+         started_at, completed_at, stats, server_id, instance_id) VALUES \
+         ('01JD000000000000000000000A', '01JD000000000000000000000D', '01JD000000000000000000000F', NULL, '/old', \
+         'sync', 'error', 'killed', 'it was', 1, 1731888742400, NULL, 1731888742402, NULL, \
+         '01JD000000000000000000000S', '01JD000000000000000000000J')",
+    "INSERT INTO logs (app_id, call_id, data) VALUES \
+         ('01JD000000000000000000000A', '01JD000000000000000000000C', x'61206c6f67')",
+    "UPDATE call_drift SET greatest_ms = 77 WHERE id = 1",
+    "INSERT INTO deletions (app_id, created_at) VALUES ('01JD000000000000000000000Z', 1700000000000)",
+];
+
+async fn fill(on: &mut AnyConnection) {
+    for row in ROWS {
+        sqlx::query(row).execute(&mut *on).await.unwrap();
+    }
+}
+
+/// That everything in [`ROWS`] is there, as this version shows it.
+async fn assert_kept(store: &impl Datastore) {
+    let apps = store.apps(&Page::default()).await.unwrap();
+    assert_eq!(apps.len(), 1);
+    assert_eq!((&*apps[0].name, apps[0].created_at.as_millis()), ("old", 1_700_000_000_000));
+    let route = store.route("old", "/old").await.unwrap();
+    assert_eq!(route.image, "acme/hello:1");
+    let calls = store.calls(apps[0].id, &CallFilter::default()).await.unwrap();
+    assert_eq!(calls.len(), 2);
+    assert_eq!(calls[0].error(), Some("it was"));
+    assert_eq!((calls[1].status(), calls[1].stats.len()), (Status::Success, 1));
+    assert_eq!(calls[1].trigger_id.unwrap().to_string(), "01JD000000000000000000000T");
+    assert_eq!(store.log(apps[0].id, calls[1].id).await.unwrap(), Bytes::from_static(b"a log"));
+    assert!(store.purge().await.unwrap(), "a deletion was noted");
+}
+
+#[tokio::test]
+async fn a_database_of_every_earlier_version_keeps_its_data() {
+    let migrations = Dialect::Sqlite.migrations();
+    let versions: Vec<i64> = migrations.iter().map(|migration| migration.version).collect();
+    assert!(versions.len() > 1);
+    for version in versions {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("old.db");
+        let mut old = sqlite_options(&path).unwrap().connect().await.unwrap();
+        migrations.run_to(version, &mut old).await.unwrap();
+        fill(&mut old).await;
+        old.close().await.unwrap();
+        let store = open_sqlite(&path).await.unwrap();
+        assert_kept(&store).await;
+        store.close().await;
+    }
+}
