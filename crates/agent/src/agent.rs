@@ -9,23 +9,17 @@ use hearth_datastore::Recorder;
 use hearth_drivers::{Driver, Image};
 use hearth_models::{AppId, Error, FnId, Format};
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::answer::{Reply, Responder};
-use crate::container::Work;
-use crate::dispatch::{Dispatch, Grant, Template};
-use crate::formats::Decoder;
+use crate::answer::Reply;
+use crate::dispatch::{Dispatch, Place, Template};
 use crate::images::Images;
 use crate::live::LiveCall;
 use crate::metrics::{CallCounts, Names};
-use crate::outgoing::{Outgoing, Prefix, PrefixError};
+use crate::outgoing::{Prefix, PrefixError};
 use crate::slots::SlotKey;
+use crate::work::{Clock, Work};
 use crate::{Answer, Failure, Invocation, Metrics, RequestBody, Settings, env};
-
-/// An answer is held back for so long after its first byte.
-const HOLD: Duration = Duration::from_millis(20);
-/// The same for `default`, where the exit code is part of the outcome.
-const HOLD_COLD: Duration = Duration::from_millis(100);
 
 /// Runs calls. Clones are handles of the same agent.
 #[derive(Clone, Debug)]
@@ -128,21 +122,6 @@ impl Agent {
     }
 }
 
-/// The times of a call that count from its acceptance.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    /// A call that has not started by then is refused: half its time is gone.
-    start_by: tokio::time::Instant,
-    deadline: tokio::time::Instant,
-}
-
-impl Clock {
-    fn start(live: &LiveCall, invocation: &Invocation) -> Self {
-        let timeout = invocation.function.limits.timeout();
-        Self { start_by: live.accepted() + timeout / 2, deadline: live.accepted() + timeout }
-    }
-}
-
 impl Shared {
     async fn run(
         &self,
@@ -166,7 +145,11 @@ impl Shared {
             Ok((prefix, image.await.map_err(|_| Error::Busy)??))
         };
         match stop.run_until_cancelled(prepared).await.unwrap_or(Err(Error::ShuttingDown)) {
-            Ok((prefix, image)) => self.place(&invocation, &image, prefix, live, clock).await,
+            Ok((prefix, image)) => {
+                let (caller, reply) = oneshot::channel();
+                let settings = &self.dispatch.settings;
+                self.place(Work::new(invocation, (image, prefix), live, clock, caller, settings), reply).await
+            }
             Err(error) => Err(refuse(live, error)),
         }
     }
@@ -176,66 +159,20 @@ impl Shared {
         if format == Format::Json { usize::MAX } else { self.dispatch.settings.preread }
     }
 
-    fn work(
-        &self,
-        invocation: &Invocation,
-        prefix: Prefix,
-        live: LiveCall,
-        clock: Clock,
-        caller: oneshot::Sender<Reply>,
-    ) -> Box<Work> {
-        let format = invocation.function.format;
-        let hold = if format.is_hot() { HOLD } else { HOLD_COLD };
-        let max = self.dispatch.settings.max_response;
-        Box::new(Work {
-            live,
-            responder: Responder::new(caller, hold),
-            request: Outgoing::new(invocation, prefix),
-            decoder: Decoder::for_call(format, &invocation.request.method, max),
-            format,
-            start_by: clock.start_by,
-            deadline: clock.deadline,
-        })
-    }
-
     /// Gets a call into a container and waits for what its caller is to hear.
-    async fn place(
-        &self,
-        invocation: &Invocation,
-        image: &Image,
-        prefix: Prefix,
-        live: LiveCall,
-        clock: Clock,
-    ) -> Result<Answer, Failure> {
-        let key = slot_key(invocation, image);
-        let grant = match self.slot(key, invocation, image, clock).await {
-            Ok(grant) => grant,
-            Err(error) => return Err(refuse(live, error)),
-        };
-        let (caller, mut reply) = oneshot::channel();
-        // Only now: a request in its format may be a multiple of its body.
-        let mut work = self.work(invocation, prefix, live, clock, caller);
-        let mut grant = Some(grant);
+    async fn place(&self, mut work: Box<Work>, mut reply: oneshot::Receiver<Reply>) -> Result<Answer, Failure> {
         loop {
-            let granted = match grant.take() {
-                Some(grant) => Ok(grant),
-                None => self.slot(key, invocation, image, clock).await,
+            let key = slot_key(&work.invocation, &work.image);
+            let start_by = work.clock.start_by;
+            let heard = match self.dispatch.submit(key, work, template) {
+                Ok(None) => reply.await,
+                Ok(Some(place)) => self.wait(place, start_by, &mut reply).await,
+                Err((work, error)) => {
+                    work.refuse(&error);
+                    reply.await
+                }
             };
-            match granted {
-                Err(error) => return Err(refuse(work.live, error)),
-                Ok(Grant::Cold(permit)) => {
-                    let template = template(invocation, image);
-                    let env = env::full_env(template.env.clone(), invocation);
-                    self.dispatch.cold(permit, template, env, work);
-                }
-                Ok(Grant::Hot(lease)) => {
-                    if let Err(back) = lease.run(work) {
-                        work = back;
-                        continue;
-                    }
-                }
-            }
-            match reply.await {
+            match heard {
                 Ok(Reply::Answer(answer)) => return Ok(answer),
                 Ok(Reply::Failure(failure)) => return Err(failure),
                 Ok(Reply::Bounced(back)) => {
@@ -249,11 +186,26 @@ impl Shared {
         }
     }
 
-    async fn slot(&self, key: SlotKey, invocation: &Invocation, image: &Image, clock: Clock) -> Result<Grant, Error> {
-        let slot = timeout_at(clock.start_by, self.dispatch.slot(key, || template(invocation, image)));
-        let stop = &self.dispatch.stop;
-        let granted = stop.run_until_cancelled(slot).await.unwrap_or(Ok(Err(Error::ShuttingDown)));
-        granted.unwrap_or(Err(Error::Busy))
+    /// Waits in the line, for as long as the call may, and then for its reply.
+    async fn wait(
+        &self,
+        place: Place,
+        start_by: Instant,
+        reply: &mut oneshot::Receiver<Reply>,
+    ) -> Result<Reply, oneshot::error::RecvError> {
+        let error = tokio::select! {
+            biased;
+            heard = &mut *reply => {
+                place.gone();
+                return heard;
+            }
+            () = self.dispatch.stop.cancelled() => Error::ShuttingDown,
+            () = sleep_until(start_by) => Error::Busy,
+        };
+        if let Some(work) = place.leave() {
+            work.refuse(&error);
+        }
+        reply.await
     }
 }
 
@@ -269,10 +221,10 @@ fn slot_key(invocation: &Invocation, image: &Image) -> SlotKey {
     SlotKey::new(app.id, function.id, &(parts, &app.name, fn_path))
 }
 
-fn template(invocation: &Invocation, image: &Image) -> Arc<Template> {
-    let Invocation { app, function, fn_path, .. } = invocation;
+fn template(work: &Work) -> Arc<Template> {
+    let Invocation { app, function, fn_path, .. } = &work.invocation;
     Arc::new(Template {
-        image: image.clone(),
+        image: work.image.clone(),
         env: env::base_env(app, function, fn_path),
         format: function.format,
         limits: function.limits,

@@ -13,8 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::body::Piece;
-use crate::container::Work;
 use crate::formats::Head;
+use crate::work::Work;
 use crate::{Answer, AnswerBody, Failure};
 
 /// Held at most.
@@ -62,6 +62,11 @@ impl Responder {
     /// Lets another container try, for a caller that listens to `caller` from now on.
     pub(crate) fn redirect(&mut self, caller: oneshot::Sender<Reply>) {
         self.caller = Some(caller);
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.caller.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
     pub(crate) fn take_caller(&mut self) -> Option<oneshot::Sender<Reply>> {

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use hearth_models::Error;
 use tokio::time::timeout_at;
 
-use crate::container::{Wire, Work};
+use crate::container::Wire;
 use crate::dispatch::{Permit, Template};
+use crate::env;
 use crate::hot::failure;
 use crate::probe::Probe;
 use crate::quiet::Quiet;
 use crate::slots::StartFailure;
+use crate::work::Work;
 
-/// Starts a container with `env`, runs `work` in it and removes it. `permit` is given back when it is gone.
-pub(crate) async fn run(permit: Permit, template: Arc<Template>, env: Vec<(String, String)>, work: Box<Work>) {
+/// Starts a container for `work`, runs it in there and removes it. `permit` is given back when it is gone.
+pub(crate) async fn run(permit: Permit, template: Arc<Template>, work: Box<Work>) {
     let dispatch = Arc::clone(&permit.dispatch);
-    let spec = dispatch.spec(&template, env);
-    let started = timeout_at(work.start_by, async {
+    let spec = dispatch.spec(&template, env::full_env(template.env.clone(), &work.invocation));
+    let started = timeout_at(work.clock.start_by, async {
         let container = dispatch.driver.create(spec).await?;
         container.start().await
     });

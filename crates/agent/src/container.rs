@@ -17,12 +17,11 @@ use tokio::io::AsyncWrite;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::Responder;
 use crate::formats::{Decoder, Event, is_ignorable};
-use crate::live::LiveCall;
-use crate::outgoing::{Outgoing, SendError};
+use crate::outgoing::SendError;
 use crate::probe::Probe;
 use crate::quiet::Quiet;
+use crate::work::Work;
 
 /// A function that has answered gets so long to take the rest of its request.
 const TAKE_REQUEST: Duration = Duration::from_millis(100);
@@ -32,28 +31,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(2);
 const TELL_EXIT: Duration = Duration::from_secs(2);
 /// A drain ends after so long even if stderr never falls silent; later where the window is set that wide.
 const LONGEST_DRAIN: Duration = Duration::from_millis(20);
-
-/// A call with everything that a container needs to execute it.
-#[derive(Debug)]
-pub(crate) struct Work {
-    pub(crate) live: LiveCall,
-    pub(crate) responder: Responder,
-    pub(crate) request: Outgoing,
-    pub(crate) decoder: Decoder,
-    pub(crate) format: Format,
-    /// It is refused when it has not started by then.
-    pub(crate) start_by: Instant,
-    pub(crate) deadline: Instant,
-}
-
-impl Work {
-    /// It will not run.
-    pub(crate) fn refuse(mut self: Box<Self>, error: &Error) {
-        self.responder.started(self.live.waited());
-        self.responder.fail(error);
-        self.live.end(Err(error));
-    }
-}
 
 /// Whether a container may serve another call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +186,7 @@ impl Wire {
         };
         let mut taken = true;
         if result.is_ok() {
-            let delivered = timeout_at(work.deadline, work.responder.succeed(told));
+            let delivered = timeout_at(work.clock.deadline, work.responder.succeed(told));
             match stop.run_until_cancelled(delivered).await {
                 Some(Ok(by_somebody)) => taken = by_somebody,
                 Some(Err(_)) => result = Err(Error::TimedOut),
@@ -243,7 +220,7 @@ impl Wire {
 
     /// The exchange itself, until the answer is complete or cannot become so.
     async fn converse(&mut self, work: &mut Work) -> Result<Fate, Error> {
-        let mut deadline = std::pin::pin!(sleep_until(work.deadline));
+        let mut deadline = std::pin::pin!(sleep_until(work.clock.deadline));
         loop {
             let hold_until = work.responder.hold_until();
             tokio::select! {
@@ -260,7 +237,7 @@ impl Wire {
                     Some(Err(error)) => {
                         tracing::warn!(container_id = self.guard.id(), error = %hearth_drivers::Chain(&error), "lost the container's output");
                         self.output_ended = true;
-                        return Err(self.how_it_ended(work.format, work.deadline).await.err().unwrap_or(Error::Vanished));
+                        return Err(self.how_it_ended(work.format, work.clock.deadline).await.err().unwrap_or(Error::Vanished));
                     }
                     None => {
                         self.output_ended = true;
@@ -272,13 +249,13 @@ impl Wire {
                         return Ok(fate_of(&work.decoder));
                     }
                 }
-                sent = work.request.step(&mut self.stdin), if !work.request.is_done() => match sent {
+                sent = work.request.step(&work.invocation, &mut self.stdin), if !work.request.is_done() => match sent {
                     Ok(()) => {}
                     Err(SendError::Body(error)) => return Err(error.into()),
                     // Why it does not read any more shows in its output or its exit.
                     Err(SendError::Pipe) => work.request.give_up(),
                 },
-                () = sleep_until(hold_until.unwrap_or(work.deadline)), if hold_until.is_some() => work.responder.stream(),
+                () = sleep_until(hold_until.unwrap_or(work.clock.deadline)), if hold_until.is_some() => work.responder.stream(),
                 stat = self.probe.next() => work.live.sample(stat),
             }
         }
@@ -286,13 +263,13 @@ impl Wire {
 
     /// The container closed its output: what it exited with decides first, then whether the answer is whole.
     async fn answer_at_end(&mut self, work: &mut Work) -> Result<Fate, Error> {
-        self.how_it_ended(work.format, work.deadline).await?;
+        self.how_it_ended(work.format, work.clock.deadline).await?;
         work.decoder.eof();
         while !read_answer(work)? {
             if !work.responder.is_blocked() {
                 return Err(Error::NoResponse);
             }
-            let forwarded = timeout_at(work.deadline, work.responder.forward()).await;
+            let forwarded = timeout_at(work.clock.deadline, work.responder.forward()).await;
             forwarded.map_err(|_| Error::TimedOut)?;
         }
         Ok(Fate::Spent)
@@ -321,7 +298,7 @@ impl Wire {
     async fn finish_request(&mut self, work: &mut Work) -> Fate {
         let end = Instant::now() + TAKE_REQUEST;
         while !work.request.is_done() {
-            let step = timeout_at(end, work.request.step(&mut self.stdin)).await;
+            let step = timeout_at(end, work.request.step(&work.invocation, &mut self.stdin)).await;
             if !matches!(step, Ok(Ok(()))) {
                 work.request.give_up();
                 return Fate::Spent;

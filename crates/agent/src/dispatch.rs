@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use hearth_drivers::{ContainerSpec, Driver, Image};
 use hearth_models::{Error, Format, FunctionLimits};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::container::{DrainRule, Work};
+use crate::container::DrainRule;
 use crate::cpu::CpuMeter;
 use crate::metrics::{Metrics, Names};
 use crate::slots::{Action, Admission, ContainerRef, Demand, Gauges, Limits, Scheduler, SlotKey, StartFailure, Ticket};
+use crate::work::Work;
 use crate::{Settings, cold, hot};
 
 /// How often waiting calls are looked at for a due start, which may come by waiting alone.
@@ -46,18 +47,8 @@ pub(crate) enum Command {
 pub(crate) type Handle = mpsc::Sender<Command>;
 pub(crate) const COMMANDS: usize = 2;
 
-/// What a waiting call gets.
-#[derive(Debug)]
-pub(crate) enum Grant {
-    /// A hot container.
-    Hot(Lease),
-    /// The permission to start a container of its own.
-    Cold(Permit),
-}
-
-type Waiter = oneshot::Sender<Result<Grant, Error>>;
-type Node = Scheduler<Arc<Template>, Waiter, Handle>;
-type Actions = Vec<Action<Arc<Template>, Waiter, Handle>>;
+type Node = Scheduler<Arc<Template>, Box<Work>, Handle>;
+type Actions = Vec<Action<Arc<Template>, Box<Work>, Handle>>;
 
 /// Decides which call gets which container, and sees to it that it happens.
 #[derive(Debug)]
@@ -98,41 +89,38 @@ impl Dispatch {
         this
     }
 
-    /// A slot for a call of `key`: at once if a container idles, else after its turn in the line has come.
-    /// Dropping the future leaves the line. `describe` tells what a container of the key is made of.
-    pub(crate) async fn slot(
+    /// Takes a call of `key`: it is in a container at once if one idles, else it stands in the line until the place that
+    /// comes back is given up. Whoever waits for the call's reply hears the rest. `describe` tells what a container of the
+    /// key is made of.
+    ///
+    /// # Errors
+    /// The call comes back with the reason why it may not even wait.
+    pub(crate) fn submit(
         self: &Arc<Self>,
         key: SlotKey,
-        describe: impl FnOnce() -> Arc<Template>,
-    ) -> Result<Grant, Error> {
-        let (waiter, mut granted) = oneshot::channel();
-        let admission = self.tell(|node, now, actions| {
-            let describe = || {
-                let template = describe();
-                let memory = template.limits.memory_bytes();
-                (Arc::clone(&template), Demand { memory, cold: !template.format.is_hot() })
+        mut work: Box<Work>,
+        describe: impl Fn(&Work) -> Arc<Template>,
+    ) -> Result<Option<Place>, (Box<Work>, Error)> {
+        loop {
+            let describe = |work: &_| {
+                let template = describe(work);
+                let demand = Demand { memory: template.limits.memory_bytes(), cold: !template.format.is_hot() };
+                (template, demand)
             };
-            node.call(key, waiter, now, describe, actions)
-        });
-        let ticket = match admission {
-            Admission::Now { container, at, .. } => return Ok(Grant::Hot(self.lease(at, container))),
-            Admission::Refused { error, .. } => return Err(error),
-            Admission::Waiting(ticket) => ticket,
-        };
-        self.calls_wait.notify_one();
-        let _place = Place { dispatch: self, ticket };
-        // The scheduler keeps every waiter until it has answered it or was told to forget it.
-        (&mut granted).await.unwrap_or(Err(Error::Internal))
-    }
-
-    pub(crate) fn cold(
-        self: &Arc<Self>,
-        permit: Permit,
-        template: Arc<Template>,
-        env: Vec<(String, String)>,
-        work: Box<Work>,
-    ) {
-        self.containers.spawn(cold::run(permit, template, env, work));
+            let admission = self.tell(|node, now, actions| node.call(key, work, now, |work| describe(work), actions));
+            match admission {
+                Admission::Now { waiter, container, .. } => match hand_over(waiter, &container) {
+                    Ok(()) => return Ok(None),
+                    // It has just gone, and says so itself.
+                    Err(back) => work = back,
+                },
+                Admission::Refused { waiter, error } => return Err((waiter, error)),
+                Admission::Waiting(ticket) => {
+                    self.calls_wait.notify_one();
+                    return Ok(Some(Place { dispatch: Arc::clone(self), ticket: Some(ticket) }));
+                }
+            }
+        }
     }
 
     pub(crate) fn gauges(&self) -> Gauges {
@@ -174,8 +162,18 @@ impl Dispatch {
         self.lock().answered(at, Instant::now());
     }
 
-    pub(crate) fn freed(self: &Arc<Self>, at: ContainerRef, container: Handle) {
-        self.tell(|node, now, actions| node.freed(at, container, now, actions));
+    /// The container may serve another call. The one that has waited longest comes back, if there is one.
+    pub(crate) fn freed(self: &Arc<Self>, at: ContainerRef, container: Handle) -> Option<Box<Work>> {
+        let mut next = None;
+        self.decide(
+            |node, now, actions| node.freed(at, container, now, actions),
+            |action| match action {
+                // Its own task asks: the shortest way.
+                Action::Assign { waiter, at: to, .. } if to == at => next = Some(waiter),
+                other => self.carry_out(other),
+            },
+        );
+        next
     }
 
     pub(crate) fn leave(&self, at: ContainerRef) -> bool {
@@ -207,24 +205,32 @@ impl Dispatch {
 
     /// Tells the scheduler something and carries out what it says.
     fn tell<R>(self: &Arc<Self>, event: impl FnOnce(&mut Node, Instant, &mut Actions) -> R) -> R {
+        self.decide(event, |action| self.carry_out(action))
+    }
+
+    fn decide<R>(
+        &self,
+        event: impl FnOnce(&mut Node, Instant, &mut Actions) -> R,
+        carry_out: impl FnMut(Action<Arc<Template>, Box<Work>, Handle>),
+    ) -> R {
         let mut actions = Actions::new();
         let result = event(&mut self.lock(), Instant::now(), &mut actions);
-        for action in actions {
-            self.carry_out(action);
-        }
+        actions.into_iter().for_each(carry_out);
         result
     }
 
-    fn carry_out(self: &Arc<Self>, action: Action<Arc<Template>, Waiter, Handle>) {
-        // A waiter that is gone left a moment ago: what it was given comes back by being dropped.
+    fn carry_out(self: &Arc<Self>, action: Action<Arc<Template>, Box<Work>, Handle>) {
         match action {
-            Action::Assign { waiter, container, at } => {
-                drop(waiter.send(Ok(Grant::Hot(self.lease(at, container)))));
+            Action::Assign { waiter, container, .. } => {
+                if let Err(back) = hand_over(waiter, &container) {
+                    back.bounce();
+                }
             }
-            Action::Admit { waiter, at } => {
-                drop(waiter.send(Ok(Grant::Cold(Permit { dispatch: Arc::clone(self), at, open: true }))));
+            Action::Admit { waiter, template, at } => {
+                let permit = Permit { dispatch: Arc::clone(self), at, open: true };
+                self.containers.spawn(cold::run(permit, template, waiter));
             }
-            Action::Refuse { waiter, error } => drop(waiter.send(Err(error))),
+            Action::Refuse { waiter, error } => waiter.refuse(&error),
             Action::Launch { template, at } => {
                 let permit = Permit { dispatch: Arc::clone(self), at, open: true };
                 self.containers.spawn(hot::run(permit, template));
@@ -232,10 +238,6 @@ impl Dispatch {
             // A container whose task has ended has no need to be told.
             Action::Retire { container } => drop(container.try_send(Command::Retire)),
         }
-    }
-
-    fn lease(self: &Arc<Self>, at: ContainerRef, container: Handle) -> Lease {
-        Lease { dispatch: Arc::clone(self), at, container: Some(container) }
     }
 
     /// While calls wait, starts may come due without anything else happening.
@@ -247,7 +249,12 @@ impl Dispatch {
                 () = self.stop.cancelled() => return,
                 _now = sweep.tick() => self.lock().sweep(Instant::now()),
                 () = self.calls_wait.notified() => {
-                    while self.tell(|node, now, actions| node.tick(cpu.has_room(now), now, actions)) {
+                    loop {
+                        // Looked at before the lock is taken: it may mean reading a file.
+                        let cpu_has_room = cpu.has_room(Instant::now());
+                        if !self.tell(|node, now, actions| node.tick(cpu_has_room, now, actions)) {
+                            break;
+                        }
                         if self.stop.run_until_cancelled(tokio::time::sleep(TICK)).await.is_none() {
                             return;
                         }
@@ -263,42 +270,41 @@ impl Dispatch {
     }
 }
 
-/// A place in the line; left when dropped.
-struct Place<'a> {
-    dispatch: &'a Arc<Dispatch>,
-    ticket: Ticket,
+/// Gives `work` to the container, which reports back itself from then on. The work comes back if the container has
+/// just gone.
+fn hand_over(work: Box<Work>, container: &Handle) -> Result<(), Box<Work>> {
+    container.try_send(Command::Run(work)).map_err(|error| match error.into_inner() {
+        Command::Run(work) => work,
+        Command::Retire => unreachable!("what comes back is what was sent"),
+    })
 }
 
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        drop(self.dispatch.lock().abandon(self.ticket, Instant::now()));
-    }
-}
-
-/// A hot container, held by one call. Dropped unused, it goes back.
+/// A place in the line. Dropped, the call leaves it, and ends as one whose caller left.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) struct Place {
     dispatch: Arc<Dispatch>,
-    at: ContainerRef,
-    container: Option<Handle>,
+    ticket: Option<Ticket>,
 }
 
-impl Lease {
-    /// Gives `work` to the container, which reports back itself from then on. The work comes back if the container
-    /// has just gone.
-    pub(crate) fn run(mut self, work: Box<Work>) -> Result<(), Box<Work>> {
-        let Some(container) = self.container.take() else { return Err(work) };
-        container.try_send(Command::Run(work)).map_err(|error| match error.into_inner() {
-            Command::Run(work) => work,
-            Command::Retire => unreachable!("what comes back is what was sent"),
-        })
+impl Place {
+    /// Leaves the line. The call comes back unless a container has it already.
+    pub(crate) fn leave(mut self) -> Option<Box<Work>> {
+        let ticket = self.ticket.take()?;
+        self.dispatch.lock().abandon(ticket, Instant::now())
+    }
+
+    /// The call is known to have left the line.
+    pub(crate) fn gone(mut self) {
+        self.ticket = None;
     }
 }
 
-impl Drop for Lease {
+impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(container) = self.container.take() {
-            self.dispatch.freed(self.at, container);
+        if let Some(ticket) = self.ticket.take() {
+            let work = self.dispatch.lock().abandon(ticket, Instant::now());
+            // Its end is recorded, which is none of the scheduler's business: not under its lock.
+            drop(work);
         }
     }
 }

@@ -7,12 +7,12 @@ use hearth_models::Error;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::answer::Reply;
-use crate::container::{Fate, Idle, Wire, Work};
+use crate::container::{Fate, Idle, Wire};
 use crate::dispatch::{COMMANDS, Command, Dispatch, Handle, Permit, Template};
 use crate::probe::Probe;
 use crate::quiet::Quiet;
 use crate::slots::{ContainerRef, StartFailure};
+use crate::work::Work;
 
 /// A container that is not ready by then never will be, unless its function's timeout allows for more.
 const LONGEST_START: Duration = Duration::from_secs(60);
@@ -90,12 +90,24 @@ impl Hot<'_> {
     }
 
     async fn serve_calls(&mut self) -> Result<(), StartFailure> {
+        // What it wrote unasked as it started is to be seen before it has its first request.
+        tokio::task::yield_now().await;
+        let mut given = None;
         loop {
-            match self.next().await {
+            let next = match given.take() {
+                Some(work) => Next::Run(work),
+                None => self.next().await,
+            };
+            match next {
                 Next::Run(work) if self.wire.settle(self.template.format) == Idle::Over => {
                     let result = self.over().await;
                     turn_away(work, result.as_ref());
                     return result;
+                }
+                // Its caller left while it was handed over; dropped, it is recorded so.
+                Next::Run(work) if work.responder.is_abandoned() => {
+                    drop(work);
+                    given = self.dispatch.freed(self.at, self.handle.clone());
                 }
                 Next::Run(work) => {
                     let answered = || self.dispatch.answered(self.at);
@@ -103,7 +115,7 @@ impl Hot<'_> {
                         return Ok(());
                     }
                     self.served = true;
-                    self.dispatch.freed(self.at, self.handle.clone());
+                    given = self.dispatch.freed(self.at, self.handle.clone());
                 }
                 Next::Retire => return Ok(()),
                 Next::IdledOut | Next::Over if self.dispatch.leave(self.at) => return self.over().await,
@@ -138,14 +150,9 @@ impl Hot<'_> {
 
 /// Lets a call go that this container has not touched: to another container, or, when there is no point in that,
 /// with the reason.
-fn turn_away(mut work: Box<Work>, result: Result<&(), &StartFailure>) {
+fn turn_away(work: Box<Work>, result: Result<&(), &StartFailure>) {
     match result {
         Err(failure) => work.refuse(&failure.error),
-        Ok(()) => {
-            if let Some(caller) = work.responder.take_caller() {
-                // A caller that left meanwhile drops the work, which records it as cancelled.
-                drop(caller.send(Reply::Bounced(work)));
-            }
-        }
+        Ok(()) => work.bounce(),
     }
 }

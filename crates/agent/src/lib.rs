@@ -28,6 +28,7 @@ mod probe;
 mod quiet;
 mod settings;
 mod slots;
+mod work;
 
 pub use agent::{Agent, Occupancy, empty_body, full_body};
 pub use body::{Aborted, AnswerBody};

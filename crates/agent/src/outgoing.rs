@@ -74,11 +74,12 @@ fn join(first: Bytes, more: BytesMut) -> Bytes {
 /// A request on its way into a container.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
+    /// What has been read of the body, until the request is written in its format. Not before it is sent: what it
+    /// becomes may be a multiple of it.
+    prefix: Option<Prefix>,
     pending: Bytes,
     rest: Option<RequestBody>,
     chunked: bool,
-    /// The container is to see the end of file after it.
-    closes: bool,
     done: bool,
     budget: Option<OwnedSemaphorePermit>,
 }
@@ -93,17 +94,21 @@ pub(crate) enum SendError {
 }
 
 impl Outgoing {
-    /// The request of `invocation`, as its function's format writes it.
-    pub(crate) fn new(invocation: &Invocation, body: Prefix) -> Self {
-        let mut chunked = false;
-        let pending = match invocation.function.format {
+    /// A request whose body begins with `prefix`.
+    pub(crate) fn new(prefix: Prefix) -> Self {
+        Self { prefix: Some(prefix), pending: Bytes::new(), rest: None, chunked: false, done: false, budget: None }
+    }
+
+    /// Writes the beginning of the request as the function's format has it.
+    fn begin(&mut self, invocation: &Invocation, body: Prefix) {
+        self.pending = match invocation.function.format {
             Format::Default => body.bytes,
             Format::Json => json::request(invocation, &body.bytes),
             Format::Http => {
                 let framing = framing(invocation, body.bytes.len() as u64);
-                chunked = framing == http_format::BodyFraming::Chunked;
+                self.chunked = framing == http_format::BodyFraming::Chunked;
                 let mut bytes = BytesMut::from(http_format::request_head(invocation, framing));
-                if chunked {
+                if self.chunked {
                     put_chunk(&mut bytes, &body.bytes);
                     if body.rest.is_none() {
                         bytes.put_slice(http_format::LAST_CHUNK);
@@ -114,8 +119,8 @@ impl Outgoing {
                 bytes.freeze()
             }
         };
-        let closes = invocation.function.format == Format::Default;
-        Self { pending, rest: body.rest, chunked, closes, done: false, budget: body.budget }
+        self.rest = body.rest;
+        self.budget = body.budget;
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -125,12 +130,20 @@ impl Outgoing {
     /// Nothing more can be sent.
     pub(crate) fn give_up(&mut self) {
         self.finish();
+        self.prefix = None;
         self.pending = Bytes::new();
         self.rest = None;
     }
 
-    /// Does the next step of sending. Cancelling it loses nothing.
-    pub(crate) async fn step(&mut self, stdin: &mut (impl AsyncWrite + Unpin)) -> Result<(), SendError> {
+    /// Does the next step of sending the request of `invocation`. Cancelling it loses nothing.
+    pub(crate) async fn step(
+        &mut self,
+        invocation: &Invocation,
+        stdin: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<(), SendError> {
+        if let Some(prefix) = self.prefix.take() {
+            self.begin(invocation, prefix);
+        }
         if !self.pending.is_empty() {
             stdin.write_buf(&mut self.pending).await.map_err(|_closed| SendError::Pipe)?;
             return Ok(());
@@ -148,7 +161,8 @@ impl Outgoing {
             }
             return Ok(());
         }
-        if self.closes {
+        // The end of the request is the end of file, or nothing that can be seen.
+        if invocation.function.format == Format::Default {
             stdin.shutdown().await.map_err(|_closed| SendError::Pipe)?;
         } else {
             stdin.flush().await.map_err(|_closed| SendError::Pipe)?;

@@ -13,21 +13,31 @@ use crate::metrics::{Metrics, Names};
 
 /// Executions shorter than this have no samples of their own.
 const SHORTEST: Duration = Duration::from_millis(50);
+/// The CPU figures of an execution count from here, so that the many that are shorter need not be measured at all.
+const MARK: Duration = Duration::from_millis(5);
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The samples of one container. Every one of them goes to the metrics as well.
 pub(crate) struct Probe {
     source: Option<StatsSource>,
     next_at: Instant,
-    executing_since: Option<Instant>,
+    executing: Option<Execution>,
     names: Names,
     metrics: Arc<Metrics>,
+}
+
+/// The execution that samples belong to.
+#[derive(Clone, Copy, Debug)]
+struct Execution {
+    since: Instant,
+    /// Its CPU figures have begun to count.
+    marked: bool,
 }
 
 impl Probe {
     pub(crate) fn new(source: StatsSource, names: Names, metrics: Arc<Metrics>) -> Self {
         let next_at = Instant::now() + INTERVAL;
-        Self { source: Some(source), next_at, executing_since: None, names, metrics }
+        Self { source: Some(source), next_at, executing: None, names, metrics }
     }
 
     /// Bytes that the container was sent and has not read, where that can be seen.
@@ -41,11 +51,8 @@ impl Probe {
     /// An execution begins: what comes from now on is its own.
     pub(crate) fn begin(&mut self) {
         let now = Instant::now();
-        self.executing_since = Some(now);
-        self.next_at = now + SHORTEST;
-        if let Some(StatsSource::Direct(sampler)) = &mut self.source {
-            sampler.mark();
-        }
+        self.executing = Some(Execution { since: now, marked: false });
+        self.next_at = now + MARK;
     }
 
     /// The next sample, when it is due. Never, once there are none any more. Cancelling this loses nothing.
@@ -55,8 +62,14 @@ impl Probe {
             Some(StatsSource::Stream(stream)) => stream.next().await,
             Some(StatsSource::Direct(sampler)) => {
                 sleep_until(self.next_at).await;
-                self.next_at = match self.executing_since {
-                    Some(since) if self.next_at < since + INTERVAL => since + INTERVAL,
+                if let Some(execution) = self.executing.as_mut().filter(|execution| !execution.marked) {
+                    sampler.mark();
+                    execution.marked = true;
+                    self.next_at = execution.since + SHORTEST;
+                    sleep_until(self.next_at).await;
+                }
+                self.next_at = match self.executing {
+                    Some(Execution { since, .. }) if self.next_at < since + INTERVAL => since + INTERVAL,
                     _ => self.next_at + INTERVAL,
                 };
                 sampler.sample()
@@ -73,11 +86,15 @@ impl Probe {
 
     /// The execution is over. Its last sample, if it was long enough for one and samples can be had at any time.
     pub(crate) fn end(&mut self) -> Option<Stat> {
-        let since = self.executing_since.take()?;
+        let Execution { since, marked } = self.executing.take()?;
         self.next_at = Instant::now() + INTERVAL;
         let Some(StatsSource::Direct(sampler)) = &mut self.source else { return None };
         if since.elapsed() < SHORTEST {
             return None;
+        }
+        if !marked {
+            // Nobody looked at the clock in time. What was used before is not this execution's.
+            sampler.mark();
         }
         let stat = sampler.sample()?;
         Some(self.seen(stat))

@@ -126,8 +126,8 @@ pub trait Sampler: Send + 'static {
     /// Begins a new interval: the CPU figures of the next sample count from now. Costs a few microseconds.
     fn mark(&mut self);
 
-    /// How many bytes the container has been sent and has not read yet; none where that cannot be seen. Costs a few
-    /// microseconds.
+    /// How many bytes the container has been sent and has not read yet; none where that cannot be seen. Costs one system
+    /// call.
     fn unread(&self) -> Option<u64> {
         None
     }

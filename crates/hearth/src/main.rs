@@ -1,5 +1,5 @@
 //! The `hearth` binary: settings, wiring, signals. What concerns the whole process is chosen here and nowhere else:
-//! the runtime (tokio's, a worker per CPU), the allocator (the system's), the log, and the exit code.
+//! the runtime (tokio's), the allocator (mimalloc), the log, and the exit code.
 
 mod clean;
 mod cli;
@@ -20,6 +20,9 @@ use cli::{Action, Cli, Flags};
 use settings::{Settings, Source};
 use signals::Signals;
 use wiring::{Hearth, StartError};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Wrong usage or bad settings (`EX_USAGE`).
 const USAGE: u8 = 64;
@@ -42,9 +45,10 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
+    let workers = settings.workers;
     match action {
         Action::Serve(_) => start(settings),
-        Action::Clean(args) => in_runtime(async move {
+        Action::Clean(args) => in_runtime(workers, async move {
             match clean::clean(&args, settings).await {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
@@ -64,11 +68,11 @@ fn start(settings: Settings) -> ExitCode {
     for warning in settings.warnings.iter().chain(&open_files::raise(&settings)) {
         tracing::warn!("{warning}");
     }
-    in_runtime(serve(settings))
+    in_runtime(settings.workers, serve(settings))
 }
 
-fn in_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+fn in_runtime(workers: usize, work: impl Future<Output = ExitCode>) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&format!("cannot start: {error}"));

@@ -4,8 +4,7 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::response::Response;
 use futures_util::FutureExt;
 use hearth_agent::Agent;
@@ -95,13 +94,8 @@ impl Api {
 
 type Limited = Result<ClientBody, hearth_models::Error>;
 
-/// Every path of the server. One handler, because the contract's rules of paths are no general router's; what wraps
-/// all requests is layered around it.
-pub(crate) fn router(api: Arc<Api>) -> Router {
-    Router::new().fallback(serve).with_state(api)
-}
-
-async fn serve(State(api): State<Arc<Api>>, request: Request) -> Response {
+/// Answers every request. There is no router, because the contract's rules of paths are no general router's.
+pub(crate) async fn serve(api: Arc<Api>, request: Request) -> Response {
     let began = Instant::now();
     let verdict = api.settings.cors.judge(request.method(), request.headers());
     let response = match verdict {

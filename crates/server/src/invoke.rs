@@ -36,7 +36,7 @@ pub(crate) async fn invoke(
     }
     let is_head = head.method == Method::HEAD;
     let invocation = invocation(facts.id, &resolved, app, rest, head);
-    let span = tracing::info_span!("call", call.id = %facts.id, app = %facts.served.app, route = %facts.served.path);
+    let span = tracing::debug_span!("call", call.id = %facts.id, app = %facts.served.app, route = %facts.served.path);
     let outcome = api.agent.submit(invocation, body.boxed_unsync());
     Ok(match outcome.instrument(span).await {
         Ok(answer) => facts.show(answer, is_head),

@@ -1,6 +1,7 @@
 //! The listener and its connections. axum's own server sets no timer, so a client that never finishes its request
 //! would hold a connection, and shutdown, for ever; here every wait for a client has an end.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -8,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,7 +18,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service;
 
 use crate::api::{self, Api};
 use crate::patient::Patient;
@@ -71,7 +70,7 @@ pub enum BindError {
 struct Connections {
     http: http1::Builder,
     write_timeout: Duration,
-    router: Router,
+    api: Arc<Api>,
     draining: CancellationToken,
     closed: CancellationToken,
 }
@@ -116,7 +115,7 @@ impl Server {
         let connections = Connections {
             http,
             write_timeout: settings.write_timeout,
-            router: api::router(Arc::clone(&self.api)),
+            api: Arc::clone(&self.api),
             draining: serving.draining.clone(),
             closed: serving.closed.clone(),
         };
@@ -192,10 +191,11 @@ impl Connections {
         let stream = Patient::new(stream, self.write_timeout);
         let spoke = Arc::new(AtomicBool::new(false));
         let service = {
-            let (router, spoke) = (self.router, Arc::clone(&spoke));
+            let (api, spoke) = (self.api, Arc::clone(&spoke));
             service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
                 spoke.store(true, Ordering::Relaxed);
-                router.clone().call(request.map(Body::new))
+                let response = api::serve(Arc::clone(&api), request.map(Body::new));
+                async move { Ok::<_, Infallible>(response.await) }
             })
         };
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));

@@ -97,7 +97,7 @@ pub(crate) enum Action<T, W, C> {
     /// Start a hot container.
     Launch { template: T, at: ContainerRef },
     /// Let the call start a container of its own.
-    Admit { waiter: W, at: ContainerRef },
+    Admit { waiter: W, template: T, at: ContainerRef },
     /// Tell the call that it will not run.
     Refuse { waiter: W, error: Error },
     /// Stop this container and remove it.

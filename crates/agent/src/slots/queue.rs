@@ -58,6 +58,7 @@ struct Failures {
 pub(super) struct Queue<T, W, C> {
     pub(super) template: T,
     pub(super) demand: Demand,
+    /// In the order of their ids, which is the order in which they came.
     pub(super) line: VecDeque<Waiting<W>>,
     /// The key stands in the node's ring of keys that may want a start.
     pub(super) in_ring: bool,
@@ -113,7 +114,7 @@ impl<T, W, C> Queue<T, W, C> {
 
     pub(super) fn leave(&mut self, id: u64, now: Instant) -> Option<W> {
         self.count_waiting(now);
-        let at = self.line.iter().position(|waiting| waiting.id == id)?;
+        let at = self.line.binary_search_by_key(&id, |waiting| waiting.id).ok()?;
         self.line.remove(at).map(|waiting| waiting.waiter)
     }
 

@@ -33,6 +33,31 @@ pub(crate) struct Scheduler<T, W, C> {
     next_id: u64,
 }
 
+/// The memory that a key wants for one more container.
+#[derive(Clone, Copy, Debug)]
+struct Need {
+    key: SlotKey,
+    memory: u64,
+    held: u64,
+    since: Instant,
+}
+
+impl Need {
+    fn of<T, W, C>(key: SlotKey, queue: &Queue<T, W, C>, now: Instant) -> Self {
+        let since = queue.short_of_memory.unwrap_or(now);
+        Self { key, memory: queue.demand.memory, held: queue.memory_held(), since }
+    }
+
+    /// Who holds less goes first, and then who has waited longer.
+    const fn rank(&self) -> (u64, Instant) {
+        (self.held, self.since)
+    }
+
+    fn goes_before(&self, other: &Self) -> bool {
+        self.rank() < other.rank()
+    }
+}
+
 /// How things stand on the node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gauges {
@@ -68,11 +93,11 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
         key: SlotKey,
         waiter: W,
         now: Instant,
-        describe: impl FnOnce() -> (T, Demand),
+        describe: impl FnOnce(&W) -> (T, Demand),
         actions: &mut Vec<Action<T, W, C>>,
     ) -> Admission<W, C> {
         let queue = self.queues.entry(key).or_insert_with(|| {
-            let (template, demand) = describe();
+            let (template, demand) = describe(&waiter);
             Queue::new(template, demand, now)
         });
         if let Some((id, container)) = queue.take_idle(now) {
@@ -283,6 +308,9 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
     fn launch_where_due(&mut self, now: Instant, actions: &mut Vec<Action<T, W, C>>) {
         let mut untried = self.ring.len();
         let mut short = false;
+        let mut first = self.first_in_need(now);
+        // Room that could not be made, or was, need not be looked for again in the same turn.
+        let mut least_tried = u64::MAX;
         while untried > 0 && self.starting < self.limits.starts() {
             untried -= 1;
             let Some(key) = self.ring.pop_front() else { break };
@@ -296,13 +324,21 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
             if !queue.wants_start(&self.limits, self.cpu_has_room, now) {
                 continue;
             }
-            let (need, held) = (queue.demand.memory, queue.memory_held());
-            if self.reserved + need <= self.limits.memory && !self.starves_below(held, now) {
+            let need = Need::of(key, queue, now);
+            // Memory that comes free in small pieces would never suffice for a large function otherwise.
+            let kept =
+                first.filter(|first| first.key != key && first.goes_before(&need)).map_or(0, |first| first.memory);
+            if self.reserved + need.memory + kept <= self.limits.memory {
                 self.start(key, now, actions);
                 untried = self.ring.len();
-            } else {
-                short = true;
-                self.lacks_memory(key, need, now, actions);
+                first = self.first_in_need(now);
+                continue;
+            }
+            short = true;
+            queue.short_of_memory.get_or_insert(now);
+            if need.memory < least_tried {
+                least_tried = need.memory;
+                self.evict_for(key, need.memory, actions);
             }
         }
         if short {
@@ -323,15 +359,8 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
             actions.push(Action::Launch { template: queue.template.clone(), at });
         } else if let Some(waiter) = queue.next(now) {
             self.waiting -= 1;
-            actions.push(Action::Admit { waiter, at });
+            actions.push(Action::Admit { waiter, template: queue.template.clone(), at });
         }
-    }
-
-    fn lacks_memory(&mut self, key: SlotKey, need: u64, now: Instant, actions: &mut Vec<Action<T, W, C>>) {
-        if let Some(queue) = self.queues.get_mut(&key) {
-            queue.short_of_memory.get_or_insert(now);
-        }
-        self.evict_for(key, need, actions);
     }
 
     /// Makes room for `need` bytes by letting idle containers of other keys go, least recently used first; none
@@ -358,21 +387,23 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
         }
     }
 
-    /// Whether a freed container of `key` has to go: another key has lacked memory for too long, and of all keys
-    /// this one holds the most.
+    /// Whether a container of `key` that was freed just now, and counts nowhere yet, has to go: another key has lacked
+    /// memory for too long, and of all keys this one holds the most.
     fn must_yield(&self, key: SlotKey, now: Instant) -> bool {
-        let own = self.queues.get(&key).map_or(0, Queue::memory_held);
-        self.starves_below(own, now) && self.queues.values().all(|queue| queue.memory_held() <= own)
+        let own = self.queues.get(&key).map_or(0, |queue| queue.memory_held() + queue.demand.memory);
+        self.first_in_need(now).is_some_and(|first| first.held < own)
+            && self.queues.values().all(|queue| queue.memory_held() <= own)
     }
 
-    /// Whether some key has lacked memory for too long and holds less than `held` bytes.
-    fn starves_below(&self, held: u64, now: Instant) -> bool {
+    /// Of the keys that have lacked memory for too long, the one whose turn it is.
+    fn first_in_need(&self, now: Instant) -> Option<Need> {
         let overdue = |since: Instant| now.saturating_duration_since(since) > FAIR_WAIT;
         // Most questions end here: the queues are looked through only where one of them may be starved.
-        self.short_since.is_some_and(overdue)
-            && self.queues.values().any(|queue| {
-                !queue.line.is_empty() && queue.memory_held() < held && queue.short_of_memory.is_some_and(overdue)
-            })
+        self.short_since.filter(|since| overdue(*since))?;
+        let starved = |queue: &Queue<T, W, C>| !queue.line.is_empty() && queue.short_of_memory.is_some_and(overdue);
+        let needs =
+            self.queues.iter().filter(|(_, queue)| starved(queue)).map(|(key, queue)| Need::of(*key, queue, now));
+        needs.min_by_key(Need::rank)
     }
 
     /// False when nobody accounts for it any more.

@@ -44,7 +44,7 @@ impl Bench {
 
     fn call_key(&mut self, key: SlotKey, waiter: u32, what: (u8, Demand)) -> Admission<u32, u32> {
         let mut actions = Actions::new();
-        let admission = self.node.call(key, waiter, self.now, || what, &mut actions);
+        let admission = self.node.call(key, waiter, self.now, |_| what, &mut actions);
         self.note(actions);
         admission
     }
@@ -332,6 +332,28 @@ fn who_holds_the_most_yields_to_a_function_that_starves() {
 }
 
 #[test]
+fn small_functions_do_not_take_piece_by_piece_what_a_large_one_waits_for() {
+    let mut bench = Bench::new(Limits { memory: 256 * MB, ..LIMITS });
+    let small = [bench.key, SlotKey::new(AppId::generate(), FnId::generate(), &0)];
+    let containers = small.map(|key| {
+        bench.call_key(key, 1, hot());
+        bench.launched(10)
+    });
+    (2..20).for_each(|waiter| small.iter().for_each(|key| drop(bench.call_key(*key, waiter, hot()))));
+    let large = SlotKey::new(AppId::generate(), FnId::generate(), &0);
+    bench.call_key(large, 100, (0, Demand { memory: 256 * MB, cold: false }));
+    bench.tick(ms(1_100));
+    for at in containers {
+        assert_eq!(bench.launches, []);
+        bench.seen.clear();
+        bench.freed(at, 10);
+        assert_eq!(bench.seen, [Action::Retire { container: 10 }]);
+        bench.gone(at);
+    }
+    assert_eq!(bench.launches.iter().map(|at| at.key).collect::<Vec<_>>(), [large]);
+}
+
+#[test]
 fn a_changed_function_keeps_no_container_of_before() {
     let mut bench = Bench::new(LIMITS);
     let idle = warm(&mut bench, 10);
@@ -378,7 +400,7 @@ fn cold_calls_start_one_container_each_within_the_starts_of_the_node() {
         .seen
         .drain(..)
         .map(|action| match action {
-            Action::Admit { waiter, at } => (waiter, at),
+            Action::Admit { waiter, at, .. } => (waiter, at),
             other => panic!("{other:?}"),
         })
         .collect();
@@ -466,7 +488,7 @@ impl World {
                     self.busy.push((at, container));
                 }
                 Action::Launch { at, .. } => self.starting.push((at, None)),
-                Action::Admit { waiter, at } => {
+                Action::Admit { waiter, at, .. } => {
                     self.told(waiter);
                     self.starting.push((at, Some(waiter)));
                 }
@@ -501,7 +523,7 @@ proptest! {
             match step {
                 Step::Call(n) => {
                     let key = SlotKey::new(app, functions[n], &n);
-                    let admission = node.call(key, next, now, || (0, demand(n)), &mut actions);
+                    let admission = node.call(key, next, now, |_| (0, demand(n)), &mut actions);
                     match admission {
                         Admission::Now { waiter, container, at } => {
                             world.told(waiter);

@@ -185,7 +185,7 @@ impl CallStore for MemoryStore {
     async fn record(&self, _node: Node, records: &[Arc<Record>]) -> StoreResult<Recorded> {
         let mut calls = self.calls.lock().unwrap();
         calls.extend(records.iter().map(|record| (record.call.id, Arc::clone(record))));
-        Ok(Recorded { stored: records.len(), discarded: 0 })
+        Ok(Recorded { stored: records.len(), ..Recorded::default() })
     }
 
     async fn call(&self, _app: AppId, id: CallId) -> StoreResult<Call> {

@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hearth_models::{Metrics, Stat, Timestamp};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::param::clock_ticks_per_second;
 use rustix::system::sysinfo;
 use tokio::time::Instant;
@@ -26,12 +28,22 @@ pub(crate) struct CgroupSampler {
     memory_limit: u64,
     disk: Disk,
     network: File,
-    /// The stdin of the container's first process. Opened anew each time: a reader that stays would keep the pipe
-    /// alive after the container.
-    stdin: Option<PathBuf>,
+    stdin: Stdin,
     buffer: Vec<u8>,
     /// What the next sample's CPU figures count from.
     mark: Option<(Instant, CpuTime)>,
+}
+
+/// The pipe that is the stdin of the container's first process.
+#[derive(Debug)]
+enum Stdin {
+    /// Nothing is ever read here. An open end keeps the pipe after the container, which nobody minds: that a container
+    /// is gone shows in its output and its exit, not in its input.
+    Seen(OwnedFd),
+    /// This server may not look into it.
+    Hidden,
+    /// The container ended before it was looked at.
+    Gone,
 }
 
 #[derive(Debug)]
@@ -57,16 +69,16 @@ impl CgroupSampler {
             return Err(io::Error::new(io::ErrorKind::NotFound, "no process is in the control group"));
         };
         let network = File::open(format!("/proc/{pid}/net/dev"))?;
-        let stdin = Some(format!("/proc/{pid}/fd/0").into());
+        let stdin = Stdin::open(pid);
         Ok(Self { stdin, ..Self::open_with(group, network)? })
     }
 
     /// Whether what a container has not read can be seen; none when it ended before it was looked at.
-    pub(crate) fn sees_stdin(&self) -> Option<bool> {
-        match self.unread()? {
-            Ok(_) => Some(true),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Some(false),
-            Err(_) => None,
+    pub(crate) const fn sees_stdin(&self) -> Option<bool> {
+        match self.stdin {
+            Stdin::Seen(_) => Some(true),
+            Stdin::Hidden => Some(false),
+            Stdin::Gone => None,
         }
     }
 
@@ -93,16 +105,9 @@ impl CgroupSampler {
         let all = sysinfo();
         let all = u64::from(all.mem_unit).saturating_mul(all.totalram);
         let memory_limit = parse::limit(read(&limit, &mut buffer)?).map_or(all, |limit| limit.min(all));
-        let mut sampler = Self { cpu, memory, memory_limit, disk, network, stdin: None, buffer, mark: None };
+        let mut sampler = Self { cpu, memory, memory_limit, disk, network, stdin: Stdin::Gone, buffer, mark: None };
         sampler.mark();
         Ok(sampler)
-    }
-
-    fn unread(&self) -> Option<io::Result<u64>> {
-        let stdin = self.stdin.as_ref()?;
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let pipe = rustix::fs::open(stdin, flags, Mode::empty());
-        Some(pipe.and_then(|pipe| rustix::io::ioctl_fionread(&pipe)).map_err(io::Error::from))
     }
 
     fn read(&mut self) -> io::Result<Metrics> {
@@ -130,8 +135,10 @@ impl CgroupSampler {
 
 impl Sampler for CgroupSampler {
     fn unread(&self) -> Option<u64> {
-        // A container that has just ended has no stdin any more, and nothing that matters in it.
-        self.unread()?.ok()
+        match &self.stdin {
+            Stdin::Seen(pipe) => rustix::io::ioctl_fionread(pipe).ok(),
+            Stdin::Hidden | Stdin::Gone => None,
+        }
     }
 
     fn mark(&mut self) {
@@ -143,6 +150,19 @@ impl Sampler for CgroupSampler {
     fn sample(&mut self) -> Option<Stat> {
         let metrics = self.read().ok()?;
         Some(Stat { timestamp: Timestamp::now(), metrics })
+    }
+}
+
+// === impl Stdin ===
+
+impl Stdin {
+    fn open(pid: u64) -> Self {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        match rustix::fs::open(format!("/proc/{pid}/fd/0"), flags, Mode::empty()) {
+            Ok(pipe) => Self::Seen(pipe),
+            Err(Errno::ACCESS | Errno::PERM) => Self::Hidden,
+            Err(_) => Self::Gone,
+        }
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Settings {
     pub(crate) server: hearth_server::Settings,
     /// Time for accepted calls to end when the server stops.
     pub(crate) drain: Duration,
+    /// Threads of the runtime.
+    pub(crate) workers: usize,
     /// What to tell the operator, who may have meant something else.
     pub(crate) warnings: Vec<String>,
 }
@@ -95,10 +97,12 @@ impl Settings {
             agent: agent(&mut reader),
             server: server(&mut reader),
             drain: Duration::from_secs(30),
+            workers: default_workers(),
             warnings: warnings(source),
             data,
         };
         reader.set(&table::DRAIN_TIMEOUT, &mut settings.drain, |Span(time)| time);
+        set_count(&mut reader, &table::WORKER_THREADS, &mut settings.workers);
         if !settings.server.listen.ip().is_loopback() {
             settings.warnings.push(format!(
                 "listening on {}: whoever can reach it can run containers here, for there is no authentication",
@@ -107,6 +111,12 @@ impl Settings {
         }
         reader.finish(settings)
     }
+}
+
+/// A call costs the engine and the function more CPU than it costs the server, on the same machine: a worker for every
+/// CPU would compete with what its calls wait for, and workers that hand tasks to each other cost more themselves.
+fn default_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cpus| (cpus.get() / 2).max(1))
 }
 
 fn data(reader: &mut Reader<'_>) -> Data {

@@ -59,6 +59,8 @@ settings! {
         "Where logs of calls are kept; so far only the database").or("LOGSTORE_URL").secret();
     MQ_URL = Setting::new("mq-url", "URL", "the database",
         "The queue of asynchronous calls; so far only the database").or("MQ_URL").secret();
+    WORKER_THREADS = Setting::new("worker-threads", "NUMBER", "half of the CPUs",
+        "Threads that serve requests; the engine and the functions need CPUs as well");
     LOG_LEVEL = Setting::new("log-level", "LEVEL", "info",
         "What the server logs: debug, info, warn, error, fatal or panic").or("LOG_LEVEL");
     LOG_FORMAT = Setting::new("log-format", "FORMAT", "text", "How it logs: text or json");

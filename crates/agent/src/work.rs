@@ -1,0 +1,86 @@
+//! A call on its way from the line into a container: all that either needs of it, in one box.
+
+use hearth_drivers::Image;
+use hearth_models::{Error, Format};
+use tokio::sync::oneshot;
+use tokio::time::{Duration, Instant};
+
+use crate::answer::{Reply, Responder};
+use crate::formats::Decoder;
+use crate::live::LiveCall;
+use crate::outgoing::{Outgoing, Prefix};
+use crate::{Invocation, Settings};
+
+/// An answer is held back for so long after its first byte.
+const HOLD: Duration = Duration::from_millis(20);
+/// The same for `default`, where the exit code is part of the outcome.
+const HOLD_COLD: Duration = Duration::from_millis(100);
+
+/// The times of a call that count from its acceptance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    /// A call that has not started by then is refused: half its time is gone.
+    pub(crate) start_by: Instant,
+    pub(crate) deadline: Instant,
+}
+
+impl Clock {
+    pub(crate) fn start(live: &LiveCall, invocation: &Invocation) -> Self {
+        let timeout = invocation.function.limits.timeout();
+        Self { start_by: live.accepted() + timeout / 2, deadline: live.accepted() + timeout }
+    }
+}
+
+/// A call with everything that a container needs to execute it.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) invocation: Invocation,
+    /// What its container is made of.
+    pub(crate) image: Image,
+    pub(crate) live: LiveCall,
+    pub(crate) responder: Responder,
+    pub(crate) request: Outgoing,
+    pub(crate) decoder: Decoder,
+    pub(crate) format: Format,
+    pub(crate) clock: Clock,
+}
+
+impl Work {
+    /// A call that is ready to run; `caller` hears what becomes of it.
+    pub(crate) fn new(
+        invocation: Invocation,
+        (image, prefix): (Image, Prefix),
+        live: LiveCall,
+        clock: Clock,
+        caller: oneshot::Sender<Reply>,
+        settings: &Settings,
+    ) -> Box<Self> {
+        let format = invocation.function.format;
+        let hold = if format.is_hot() { HOLD } else { HOLD_COLD };
+        Box::new(Self {
+            live,
+            responder: Responder::new(caller, hold),
+            request: Outgoing::new(prefix),
+            decoder: Decoder::for_call(format, &invocation.request.method, settings.max_response),
+            format,
+            clock,
+            image,
+            invocation,
+        })
+    }
+
+    /// It will not run.
+    pub(crate) fn refuse(mut self: Box<Self>, error: &Error) {
+        self.responder.started(self.live.waited());
+        self.responder.fail(error);
+        self.live.end(Err(error));
+    }
+
+    /// Its container was gone before it could see the request: its caller has it try another.
+    pub(crate) fn bounce(mut self: Box<Self>) {
+        if let Some(caller) = self.responder.take_caller() {
+            // A caller that left meanwhile drops the work, which records it as cancelled.
+            drop(caller.send(Reply::Bounced(self)));
+        }
+    }
+}
