@@ -14,12 +14,16 @@ async fn metrics_and_stats_count_what_happened() {
     server.run("/good", "spin 1100; body x").await.is_answer("x");
     server.run("/good", "body y").await.is_answer("y");
     server.run("/bad", "exit 7").await.is_call_error(502, "container exit code 7");
-    let stats = server.get("/stats").send().await;
-    assert_eq!(stats.value("content-type"), "application/json; charset=utf-8");
     let counts = |complete: u32, failed: u32| json!({"Queue": 0, "Running": 0, "Complete": complete, "Failed": failed});
     let mut expected = counts(2, 1);
     expected["FunctionStatsMap"] = json!({ "/good": counts(2, 0), "/bad": counts(0, 1) });
-    assert_eq!(stats.json(), expected);
+    // A call is counted when it has ended, a moment after its answer.
+    eventually(PATIENCE, "every call is counted", async || {
+        let stats = server.get("/stats").send().await;
+        assert_eq!(stats.value("content-type"), "application/json; charset=utf-8");
+        if stats.json() == expected { Ok(()) } else { Err(stats.text().to_owned()) }
+    })
+    .await;
 
     let metrics = server.metrics().await;
     for (series, value) in [
@@ -34,6 +38,16 @@ async fn metrics_and_stats_count_what_happened() {
     ] {
         assert_eq!(metrics.value(series), value, "{series}");
     }
+    eventually(PATIENCE, "every record is stored", async || {
+        let metrics = server.metrics().await;
+        let accounted = [
+            metrics.value("hearth_records_accepted_total"),
+            metrics.value("hearth_records_total{outcome=\"stored\"}"),
+            metrics.value("hearth_records_pending"),
+        ];
+        if accounted == [3.0, 3.0, 0.0] { Ok(()) } else { Err(format!("{accounted:?}")) }
+    })
+    .await;
     for measure in MEASURES {
         let labels = format!("{{fn_appname=\"{APP}\",fn_path=\"/good\"}}");
         let count = metrics.value(&format!("fn_docker_stats_{measure}_count{labels}"));

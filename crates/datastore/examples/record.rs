@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hearth_datastore::{Datastore, Definitions, DefinitionsSettings, Node, Record, Recorder, RecorderSettings, open};
+use hearth_datastore::{
+    Datastore, DefinitionStore, Definitions, DefinitionsSettings, Node, Record, Recorder, RecorderSettings, open,
+};
 use hearth_models::{
     App, AppId, Call, CallFilter, CallId, CallType, Config, FnId, InstanceId, Metrics, Reason, RoutePatch, ServerId,
     Stat, Status, Timestamp, TriggerId,

@@ -19,7 +19,7 @@ use moka::future::Cache;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use crate::{Datastore, Error, Resolved, Result};
+use crate::{DefinitionStore, Error, Resolved, Result};
 
 /// How long [`Definitions`] trusts what it knows.
 #[derive(Clone, Copy, Debug)]
@@ -45,11 +45,11 @@ impl Default for DefinitionsSettings {
     }
 }
 
-/// A [`Datastore`] that answers [`resolve`](Datastore::resolve) from memory. Everything else goes to the store behind it;
+/// A [`DefinitionStore`] that answers [`resolve`](DefinitionStore::resolve) from memory. Everything else goes to the store behind it;
 /// changes have to come through here to show at once.
 #[derive(Debug)]
 pub struct Definitions {
-    store: Arc<dyn Datastore>,
+    store: Arc<dyn DefinitionStore>,
     settings: DefinitionsSettings,
     known: Cache<String, Arc<Known>>,
     missing: Cache<String, Missing>,
@@ -82,7 +82,7 @@ struct Seen {
 impl Definitions {
     /// Definitions of `store`.
     #[must_use]
-    pub fn new(store: Arc<dyn Datastore>, settings: DefinitionsSettings) -> Self {
+    pub fn new(store: Arc<dyn DefinitionStore>, settings: DefinitionsSettings) -> Self {
         Self {
             store,
             settings,

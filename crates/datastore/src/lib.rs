@@ -1,16 +1,16 @@
 //! Everything Hearth keeps: apps, functions and triggers, the record of every call, and the logs.
 //!
 //! * [`open`] turns a `DB_URL` into a [`Datastore`]. All SQL of Hearth stands in this crate.
-//! * [`Definitions`] is a `Datastore` in front of another one that answers [`Datastore::resolve`], the one question of
-//!   the hot path, from memory.
+//! * [`Definitions`] is a [`DefinitionStore`] in front of another one that answers [`DefinitionStore::resolve`], the one
+//!   question of the hot path, from memory.
 //! * [`Recorder`] takes calls as they begin and end, shows them at once and writes them in groups.
 //! * [`QueueStore`] keeps asynchronous calls until they have ended.
-//! * [`Purger`] removes in the background what deleted apps left behind.
+//! * [`Keeper`] removes in the background what is not kept: calls beyond their retention, and what removed apps left.
 
 mod backoff;
 mod definitions;
 mod error;
-mod purger;
+mod keeper;
 mod queue;
 mod recorder;
 mod sql;
@@ -18,10 +18,11 @@ mod store;
 
 pub use definitions::{Definitions, DefinitionsSettings};
 pub use error::{Error, Result, Source};
-pub use purger::Purger;
+pub use keeper::{Keeper, KeeperSettings, KeeperWatch, Kept};
 pub use queue::{Advanced, Cancelled, Depth, Lease, Leased, Payload, QueueStore, Standing, Submission, Terms, Verdict};
 pub use recorder::{Counts, Recorder, RecorderService, RecorderSettings};
 pub use sql::open;
 pub use store::{
-    CallStore, Datastore, LogEntry, LogStore, Node, Record, Recorded, RemovedRoute, Resolved, RouteChange,
+    CallStore, Datastore, DefinitionStore, Duty, History, LogEntry, LogStore, Node, Record, Recorded, RemovedRoute,
+    Resolved, Retention, RouteChange,
 };

@@ -28,12 +28,10 @@ pub use writer::RecorderService;
 pub struct RecorderSettings {
     /// Who writes.
     pub node: Node,
-    /// Ended calls that may wait for the store before [`Recorder::finish`] makes its caller wait.
+    /// Ended calls that may wait for the store before [`Recorder::has_room`] says no.
     pub max_records: u64,
     /// Memory that they may hold before that.
     pub max_bytes: u64,
-    /// How long [`Recorder::finish`] makes its caller wait at most.
-    pub patience: Duration,
     /// Calls in one group at most.
     pub group_records: usize,
     /// Bytes in one group at most, unless a single call has more. Below the packet limits of the databases.
@@ -58,7 +56,6 @@ impl RecorderSettings {
             node,
             max_records: 50_000,
             max_bytes: 128 << 20,
-            patience: Duration::from_secs(5),
             group_records: 2_000,
             group_bytes: 4 << 20,
             linger: Duration::from_millis(10),
@@ -112,23 +109,12 @@ impl Recorder {
     }
 
     /// A call ended. The record is taken over before this returns and can be read at once; it cannot be lost by the
-    /// caller any more. For callers that cannot wait; [`finish`](Self::finish) lets them feel a slow store.
+    /// caller any more. Over the bound too: what was accepted is kept, and [`has_room`](Self::has_room) is what holds new
+    /// calls back.
     pub fn accept(&self, record: Record) {
         let record = Arc::new(record);
         self.shared.table.put_ended(Arc::clone(&record));
         self.shared.backlog.push(record);
-    }
-
-    /// A call ended. Takes over the record like [`accept`](Self::accept) before it first waits, so dropping the future
-    /// loses nothing; then, while more waits for the store than may, it holds its caller back for a while.
-    pub async fn finish(&self, record: Record) {
-        self.accept(record);
-        if !self.has_room() {
-            let full = timeout(self.shared.settings.patience, self.shared.backlog.room()).await;
-            if full.is_err() {
-                tracing::debug!("the recorder is still over its bound");
-            }
-        }
     }
 
     /// Whether less waits for the store than may. New calls had better be refused while it is not so.
@@ -152,7 +138,7 @@ impl Recorder {
     /// The log of a call that has ended.
     ///
     /// # Errors
-    /// As [`LogStore::log`](crate::LogStore::log).
+    /// As [`CallStore::log`].
     pub async fn log(&self, app_id: AppId, id: CallId) -> Result<Bytes> {
         self.settled(&[id]).await;
         match self.shared.table.get(app_id, id) {

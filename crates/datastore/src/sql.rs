@@ -13,6 +13,7 @@ mod calls;
 mod dialect;
 mod drift;
 mod functions;
+mod history;
 mod insert;
 mod logs;
 mod open;
@@ -45,8 +46,8 @@ use sqlx::{Any, AnyPool, Transaction};
 use tokio::time::timeout;
 
 use crate::{
-    CallStore, Datastore, Error, LogEntry, LogStore, Node, QueueStore, Record, Recorded, RemovedRoute, Resolved,
-    Result, RouteChange,
+    CallStore, Datastore, DefinitionStore, Duty, Error, History, LogEntry, LogStore, Node, QueueStore, Record,
+    Recorded, RemovedRoute, Resolved, Result, Retention, RouteChange,
 };
 use dialect::Dialect;
 
@@ -98,24 +99,40 @@ impl SqlStore {
         let app = apps::lock(&mut tx, self.dialect, name).await?;
         let app = app.ok_or(ModelError::AppNotFound)?;
         apps::delete(&mut tx, self.dialect, app.id).await?;
-        logs::note_deletion(&mut tx, self.dialect, app.id).await?;
+        history::note_deletion(&mut tx, self.dialect, app.id).await?;
         tx.commit().await?;
         Ok(app)
+    }
+
+    async fn do_close(&self) {
+        for pool in [&self.read, &self.write] {
+            if timeout(DEADLINE, pool.close()).await.is_err() {
+                tracing::warn!("a connection to the datastore did not close in time");
+            }
+        }
     }
 }
 
 #[async_trait]
 impl LogStore for SqlStore {
-    async fn put_logs(&self, logs: &[LogEntry]) -> Result<()> {
+    async fn put(&self, logs: &[LogEntry]) -> Result<()> {
         within(GROUP_DEADLINE, self.do_put_logs(logs)).await
     }
 
-    async fn log(&self, app_id: AppId, call_id: CallId) -> Result<Bytes> {
+    async fn get(&self, app_id: AppId, call_id: CallId) -> Result<Option<Bytes>> {
         within(DEADLINE, self.do_log(app_id, call_id)).await
     }
 
-    async fn remove_logs(&self, app_id: AppId, at_most: usize) -> Result<usize> {
-        within(GROUP_DEADLINE, self.do_remove_logs(app_id, at_most)).await
+    async fn remove(&self, app_id: AppId, calls: &[CallId]) -> Result<()> {
+        within(GROUP_DEADLINE, self.do_remove_logs(app_id, calls)).await
+    }
+
+    async fn purge(&self, app_id: AppId, at_most: usize) -> Result<bool> {
+        within(GROUP_DEADLINE, self.do_purge_logs(app_id, at_most)).await
+    }
+
+    async fn close(&self) {
+        self.do_close().await;
     }
 }
 
@@ -133,13 +150,37 @@ impl CallStore for SqlStore {
         within(DEADLINE, self.do_calls(app_id, filter)).await
     }
 
+    async fn log(&self, app_id: AppId, call_id: CallId) -> Result<Bytes> {
+        let log = within(DEADLINE, self.do_log(app_id, call_id)).await?;
+        Ok(log.ok_or(ModelError::LogNotFound)?)
+    }
+
     async fn interrupt(&self, node: Node) -> Result<u64> {
         within(GROUP_DEADLINE, self.do_interrupt(node)).await
     }
 }
 
 #[async_trait]
-impl Datastore for SqlStore {
+impl History for SqlStore {
+    async fn oldest_kept(&self, app_id: AppId, retention: Retention) -> Result<Option<CallId>> {
+        within(GROUP_DEADLINE, self.do_oldest_kept(app_id, retention)).await
+    }
+
+    async fn ended(&self, app_id: AppId, after: Option<CallId>, before: CallId, at_most: usize) -> Result<Vec<CallId>> {
+        within(GROUP_DEADLINE, self.do_ended(app_id, after, before, at_most)).await
+    }
+
+    async fn remove_calls(&self, app_id: AppId, calls: &[CallId]) -> Result<u64> {
+        within(GROUP_DEADLINE, self.do_remove_calls(app_id, calls)).await
+    }
+
+    async fn purge(&self, app_id: AppId, at_most: usize) -> Result<bool> {
+        within(GROUP_DEADLINE, self.do_purge(app_id, at_most)).await
+    }
+}
+
+#[async_trait]
+impl DefinitionStore for SqlStore {
     async fn insert_app(&self, app: &App) -> Result<()> {
         within(DEADLINE, self.do_insert_app(app)).await
     }
@@ -205,14 +246,6 @@ impl Datastore for SqlStore {
         within(DEADLINE, async { functions::trigger(&mut *self.read().await?, self.dialect, id).await }).await
     }
 
-    fn queue(self: Arc<Self>) -> Arc<dyn QueueStore> {
-        self
-    }
-
-    async fn purge(&self) -> Result<bool> {
-        within(GROUP_DEADLINE, self.do_purge()).await
-    }
-
     async fn ping(&self) -> Result<()> {
         within(DEADLINE, async {
             let query = sqlx::query(self.dialect.sql("SELECT 1"));
@@ -221,13 +254,24 @@ impl Datastore for SqlStore {
         })
         .await
     }
+}
+
+#[async_trait]
+impl Datastore for SqlStore {
+    fn queue(self: Arc<Self>) -> Arc<dyn QueueStore> {
+        self
+    }
+
+    async fn removed_app(&self) -> Result<Option<AppId>> {
+        within(DEADLINE, self.do_removed_app()).await
+    }
+
+    async fn take_duty(&self, duty: Duty, node: Node, time: Duration) -> Result<bool> {
+        within(DEADLINE, self.do_take_duty(duty, node, time)).await
+    }
 
     async fn close(&self) {
-        for pool in [&self.read, &self.write] {
-            if timeout(DEADLINE, pool.close()).await.is_err() {
-                tracing::warn!("a connection to the datastore did not close in time");
-            }
-        }
+        self.do_close().await;
     }
 }
 

@@ -1,11 +1,13 @@
 //! What the rest of Hearth may ask of a store, whatever database is behind it.
 //!
-//! Three traits, from narrow to wide: a [`LogStore`] keeps the bytes that calls wrote, a [`CallStore`] also keeps the
-//! calls, a [`Datastore`] also keeps apps, functions and triggers. The recorder needs only the second, an object
-//! store can be the first, and one SQL database is all three.
+//! A [`CallStore`] keeps calls and their logs, a [`History`] lets go of them again, a [`DefinitionStore`] keeps apps,
+//! functions and triggers. The recorder needs only the first, the keeper the second, the call path the third, and one
+//! SQL database is all of them: a [`Datastore`]. A [`LogStore`] keeps nothing but logs, so that a directory can be one.
 
 use std::fmt::Debug;
+use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -100,25 +102,37 @@ pub struct RemovedRoute {
     pub function_removed: bool,
 }
 
-/// Keeps what calls wrote.
+/// Keeps what calls wrote, and knows nothing else of them.
 #[async_trait]
 pub trait LogStore: Debug + Send + Sync {
     /// Stores logs. A call that has one already keeps the first.
-    async fn put_logs(&self, logs: &[LogEntry]) -> Result<()>;
+    async fn put(&self, logs: &[LogEntry]) -> Result<()>;
 
-    /// The log of a call, byte by byte as it was written.
-    ///
-    /// # Errors
-    /// `LogNotFound` when the call is of another app or has not ended.
-    async fn log(&self, app_id: AppId, call_id: CallId) -> Result<Bytes>;
+    /// The log of a call, byte by byte as it was written, if it has one.
+    async fn get(&self, app_id: AppId, call_id: CallId) -> Result<Option<Bytes>>;
 
-    /// Deletes up to `at_most` logs of an app and returns how many it found.
-    async fn remove_logs(&self, app_id: AppId, at_most: usize) -> Result<usize>;
+    /// Deletes the logs of these calls. One that is not there is no error.
+    async fn remove(&self, app_id: AppId, calls: &[CallId]) -> Result<()>;
+
+    /// Deletes up to `at_most` logs of an app, whatever calls they are of. Returns whether there may be more.
+    async fn purge(&self, app_id: AppId, at_most: usize) -> Result<bool>;
+
+    /// Closes the store's connections, once what runs on them is done.
+    async fn close(&self);
+}
+
+/// Which calls of an app are kept. Those that have not ended always are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Only calls younger than this.
+    pub age: Option<Duration>,
+    /// Only so many, the newest.
+    pub calls: Option<NonZeroU64>,
 }
 
 /// Keeps calls with their stats, and their logs.
 #[async_trait]
-pub trait CallStore: LogStore {
+pub trait CallStore: Debug + Send + Sync {
     /// Stores a group in one transaction, with one statement per table whatever its size.
     ///
     /// Doing it again changes nothing, so a caller that does not know whether a commit succeeded repeats it. A call
@@ -140,16 +154,39 @@ pub trait CallStore: LogStore {
     /// A page of an app's calls, newest first; empty when there is no such app.
     async fn calls(&self, app_id: AppId, filter: &CallFilter) -> Result<Vec<Call>>;
 
+    /// The log of a call, byte by byte as it was written.
+    ///
+    /// # Errors
+    /// `LogNotFound` when the call is of another app or has not ended.
+    async fn log(&self, app_id: AppId, call_id: CallId) -> Result<Bytes>;
+
     /// Closes, as failed by the platform, the synchronous calls that earlier instances of this server left open.
     /// Returns how many there were.
     async fn interrupt(&self, node: Node) -> Result<u64>;
 }
 
-/// Keeps apps, functions and triggers, and everything a [`CallStore`] keeps.
+/// Lets go of calls and their logs.
+#[async_trait]
+pub trait History: Debug + Send + Sync {
+    /// The id from which on `retention` keeps the calls of an app; `None` when it keeps them all.
+    async fn oldest_kept(&self, app_id: AppId, retention: Retention) -> Result<Option<CallId>>;
+
+    /// Up to `at_most` calls of an app that have ended, oldest first, with ids after `after` and before `before`.
+    async fn ended(&self, app_id: AppId, after: Option<CallId>, before: CallId, at_most: usize) -> Result<Vec<CallId>>;
+
+    /// Removes a run of calls that [`ended`](Self::ended) found, with their logs. Returns how many were there still.
+    async fn remove_calls(&self, app_id: AppId, calls: &[CallId]) -> Result<u64>;
+
+    /// Deletes up to `at_most` calls and as many logs of a removed app, and at the end the note that it was removed.
+    /// Returns whether there may be more.
+    async fn purge(&self, app_id: AppId, at_most: usize) -> Result<bool>;
+}
+
+/// Keeps apps, functions and triggers.
 ///
 /// Names and paths compare bytewise. Paths are in cleaned form.
 #[async_trait]
-pub trait Datastore: CallStore {
+pub trait DefinitionStore: Debug + Send + Sync {
     /// Stores a new app.
     ///
     /// # Errors
@@ -172,7 +209,7 @@ pub trait Datastore: CallStore {
     async fn update_app(&self, name: &str, patch: AppPatch) -> Result<App>;
 
     /// Removes an app with its functions and triggers; its name is free at once. Its calls and logs go in the
-    /// background, by [`purge`](Self::purge).
+    /// background, by [`History::purge`].
     ///
     /// # Errors
     /// `AppNotFound`.
@@ -230,14 +267,28 @@ pub trait Datastore: CallStore {
     /// The trigger of this id, if it is there.
     async fn trigger(&self, id: TriggerId) -> Result<Option<Trigger>>;
 
+    /// Whether the store answers.
+    async fn ping(&self) -> Result<()>;
+}
+
+/// Work in the background that one server does for all that share a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// Removes what is not kept: see [`Keeper`](crate::Keeper).
+    Keeper,
+}
+
+/// Keeps everything: one database.
+#[async_trait]
+pub trait Datastore: DefinitionStore + CallStore + History {
     /// The queue of asynchronous calls.
     fn queue(self: Arc<Self>) -> Arc<dyn QueueStore>;
 
-    /// Deletes one small batch of what removed apps left behind. Returns whether there may be more.
-    async fn purge(&self) -> Result<bool>;
+    /// A removed app that has left calls or logs behind, if there is one.
+    async fn removed_app(&self) -> Result<Option<AppId>>;
 
-    /// Whether the store answers.
-    async fn ping(&self) -> Result<()>;
+    /// Takes a duty, or takes it again, for so long. False: another server has it.
+    async fn take_duty(&self, duty: Duty, node: Node, time: Duration) -> Result<bool>;
 
     /// Closes the store's connections, once what runs on them is done.
     async fn close(&self);

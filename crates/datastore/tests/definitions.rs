@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_datastore::{Datastore, Definitions, DefinitionsSettings, Error};
+use hearth_datastore::{DefinitionStore, Definitions, DefinitionsSettings, Error};
 use hearth_models::{Error as ModelError, RoutePatch};
 use support::Fake;
 use tokio::task::JoinSet;

@@ -4,6 +4,7 @@
 mod clean;
 mod cli;
 mod data_dir;
+mod ledger;
 mod logging;
 mod open_files;
 mod settings;

@@ -17,7 +17,7 @@ pub(crate) struct ByteSize(pub(crate) u64);
 #[error("expected {0}")]
 pub(crate) struct Expected(&'static str);
 
-const SPAN: Expected = Expected("a whole number and a unit (us, ms, s, m or h), like 30s");
+const SPAN: Expected = Expected("a whole number and a unit (us, ms, s, m, h or d), like 30s");
 const SIZE: Expected = Expected("a whole number of bytes or one with a unit (KiB, MiB, GiB, kB, MB, GB), like 64MiB");
 
 impl FromStr for Span {
@@ -31,6 +31,7 @@ impl FromStr for Span {
             "s" => 1_000_000,
             "m" => 60 * 1_000_000,
             "h" => 3_600 * 1_000_000,
+            "d" => 86_400 * 1_000_000,
             _ => return Err(SPAN),
         };
         number.checked_mul(micros).map(|micros| Self(Duration::from_micros(micros))).ok_or(SPAN)
@@ -80,9 +81,15 @@ mod tests {
 
     #[test]
     fn durations_have_a_number_and_a_unit() {
-        for (text, micros) in
-            [("0s", 0), ("250us", 250), ("250 µs", 250), ("5ms", 5_000), (" 30s ", 30_000_000), ("2h", 7_200_000_000)]
-        {
+        for (text, micros) in [
+            ("0s", 0),
+            ("250us", 250),
+            ("250 µs", 250),
+            ("5ms", 5_000),
+            (" 30s ", 30_000_000),
+            ("2h", 7_200_000_000),
+            ("30d", 2_592_000_000_000),
+        ] {
             assert_eq!(text.parse(), Ok(Span(Duration::from_micros(micros))), "{text}");
         }
         for text in ["", "s", "30", "1.5s", "-1s", "30sec", "99999999999999999999s", "18446744073709551615h"] {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hearth_agent::Agent;
-use hearth_datastore::{Datastore, Definitions, DefinitionsSettings, Node, Purger, RecorderService, RecorderSettings};
+use hearth_datastore::{
+    Datastore, Definitions, DefinitionsSettings, Keeper, KeeperSettings, Node, RecorderService, RecorderSettings,
+};
 use hearth_drivers::Driver;
 use hearth_drivers::docker::{DockerConfig, DockerDriver};
 use hearth_models::InstanceId;
@@ -15,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::data_dir::{ClaimError, DataDir};
+use crate::ledger;
 use crate::settings::{self, Settings};
 use crate::spans::EngineSpans;
 
@@ -32,7 +35,7 @@ pub(crate) struct Hearth {
     readiness: Readiness,
     agent: Agent,
     driver: Arc<dyn Driver>,
-    datastore: Arc<dyn Datastore>,
+    store: Arc<dyn Datastore>,
     /// The recorder and the other services; none of them ends before it is told to.
     services: JoinSet<()>,
     stop_services: CancellationToken,
@@ -88,18 +91,20 @@ impl Hearth {
         let driver = connect(node, settings.docker, &registry).await?;
 
         let (mut services, stop_services) = (JoinSet::new(), CancellationToken::new());
-        let definitions = Definitions::new(Arc::clone(&store), DefinitionsSettings::default());
-        let datastore: Arc<dyn Datastore> = Arc::new(definitions);
+        let definitions = Definitions::new(Arc::clone(&store) as _, DefinitionsSettings::default());
         let (recorder, recording) =
             hearth_datastore::Recorder::new(Arc::clone(&store) as _, recorder_settings(node, settings.recorder));
         services.spawn(record(recording, stop_services.clone()));
-        services.spawn(Purger::new(Arc::clone(&store)).run(stop_services.clone()));
+        let keeper = KeeperSettings::new(node, settings.data.retention);
+        let keeper = Keeper::new(Arc::clone(&store), Arc::clone(&store) as _, keeper);
+        ledger::register(&registry, recorder.clone(), keeper.watch())?;
+        services.spawn(keeper.run(stop_services.clone()));
 
         let metrics = Arc::new(hearth_agent::Metrics::register(&registry)?);
         let agent = Agent::start(Arc::clone(&driver), recorder.clone(), metrics, settings.agent);
         let readiness = Readiness::default();
         let parts = Parts {
-            datastore: Arc::clone(&datastore),
+            datastore: Arc::new(definitions),
             recorder,
             agent: agent.clone(),
             engine: Arc::clone(&driver),
@@ -114,7 +119,7 @@ impl Hearth {
             readiness,
             agent,
             driver,
-            datastore,
+            store,
             services,
             stop_services,
             drain: settings.drain,
@@ -154,7 +159,7 @@ impl Hearth {
         if left > 0 {
             tracing::warn!(containers = left, "containers could not be removed; the next start will remove them");
         }
-        self.datastore.close().await;
+        self.store.close().await;
         tracing::info!("stopped");
     }
 }

@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use futures_util::FutureExt;
 use hearth_agent::Agent;
-use hearth_datastore::{Datastore, Recorder};
+use hearth_datastore::{DefinitionStore, Recorder};
 use hearth_drivers::Driver;
 use http::request;
 use prometheus::Registry;
@@ -29,7 +29,7 @@ use crate::{Readiness, Settings, invoke, operations};
 #[derive(Clone, Debug)]
 pub struct Parts {
     /// Apps, functions and triggers; the one in front of the stores, which answers the hot path from memory.
-    pub datastore: Arc<dyn Datastore>,
+    pub datastore: Arc<dyn DefinitionStore>,
     /// Calls and logs.
     pub recorder: Recorder,
     /// Runs calls.
@@ -45,7 +45,7 @@ pub struct Parts {
 /// What the handlers work with.
 #[derive(Debug)]
 pub(crate) struct Api {
-    pub(crate) datastore: Arc<dyn Datastore>,
+    pub(crate) datastore: Arc<dyn DefinitionStore>,
     pub(crate) recorder: Recorder,
     pub(crate) agent: Agent,
     pub(crate) engine: Arc<dyn Driver>,

@@ -8,8 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hearth_agent::{Agent, Answer, Failure, Invocation, Metrics, Request, RequestBody, Settings, full_body};
 use hearth_datastore::{
-    CallStore, Error as StoreError, LogEntry, LogStore, Node, Record, Recorded, Recorder, RecorderSettings,
-    Result as StoreResult,
+    CallStore, Error as StoreError, Node, Record, Recorded, Recorder, RecorderSettings, Result as StoreResult,
 };
 use hearth_drivers::scripted::{Program, Script, ScriptedDriver};
 use hearth_models::{
@@ -164,23 +163,6 @@ struct MemoryStore {
 }
 
 #[async_trait]
-impl LogStore for MemoryStore {
-    async fn put_logs(&self, _logs: &[LogEntry]) -> StoreResult<()> {
-        Ok(())
-    }
-
-    async fn log(&self, _app: AppId, id: CallId) -> StoreResult<Bytes> {
-        let calls = self.calls.lock().unwrap();
-        let log = calls.get(&id).and_then(|record| record.log.clone());
-        log.ok_or(StoreError::Model(Error::LogNotFound))
-    }
-
-    async fn remove_logs(&self, _app: AppId, _at_most: usize) -> StoreResult<usize> {
-        Ok(0)
-    }
-}
-
-#[async_trait]
 impl CallStore for MemoryStore {
     async fn record(&self, _node: Node, records: &[Arc<Record>]) -> StoreResult<Recorded> {
         let mut calls = self.calls.lock().unwrap();
@@ -195,6 +177,12 @@ impl CallStore for MemoryStore {
 
     async fn calls(&self, _app: AppId, _filter: &CallFilter) -> StoreResult<Vec<Call>> {
         Ok(self.calls.lock().unwrap().values().map(|record| record.call.clone()).collect())
+    }
+
+    async fn log(&self, _app: AppId, id: CallId) -> StoreResult<Bytes> {
+        let calls = self.calls.lock().unwrap();
+        let log = calls.get(&id).and_then(|record| record.log.clone());
+        log.ok_or(StoreError::Model(Error::LogNotFound))
     }
 
     async fn interrupt(&self, _node: Node) -> StoreResult<u64> {

@@ -1,55 +1,15 @@
-//! The [`Datastore`] face of [`Definitions`]: one question answered from memory, all else passed on.
+//! The [`DefinitionStore`] face of [`Definitions`]: one question answered from memory, all else passed on.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use hearth_models::{
-    App, AppId, AppPatch, Call, CallFilter, CallId, FnId, Function, Page, Route, RoutePatch, Trigger, TriggerId,
-};
+use hearth_models::{App, AppId, AppPatch, FnId, Function, Page, Route, RoutePatch, Trigger, TriggerId};
 
 use super::Definitions;
-use crate::{
-    CallStore, Datastore, LogEntry, LogStore, Node, QueueStore, Record, Recorded, RemovedRoute, Resolved, Result,
-    RouteChange,
-};
+use crate::{DefinitionStore, RemovedRoute, Resolved, Result, RouteChange};
 
 #[async_trait]
-impl LogStore for Definitions {
-    async fn put_logs(&self, logs: &[LogEntry]) -> Result<()> {
-        self.store.put_logs(logs).await
-    }
-
-    async fn log(&self, app_id: AppId, call_id: CallId) -> Result<Bytes> {
-        self.store.log(app_id, call_id).await
-    }
-
-    async fn remove_logs(&self, app_id: AppId, at_most: usize) -> Result<usize> {
-        self.store.remove_logs(app_id, at_most).await
-    }
-}
-
-#[async_trait]
-impl CallStore for Definitions {
-    async fn record(&self, node: Node, records: &[Arc<Record>]) -> Result<Recorded> {
-        self.store.record(node, records).await
-    }
-
-    async fn call(&self, app_id: AppId, call_id: CallId) -> Result<Call> {
-        self.store.call(app_id, call_id).await
-    }
-
-    async fn calls(&self, app_id: AppId, filter: &CallFilter) -> Result<Vec<Call>> {
-        self.store.calls(app_id, filter).await
-    }
-
-    async fn interrupt(&self, node: Node) -> Result<u64> {
-        self.store.interrupt(node).await
-    }
-}
-
-#[async_trait]
-impl Datastore for Definitions {
+impl DefinitionStore for Definitions {
     async fn insert_app(&self, app: &App) -> Result<()> {
         let _changing = self.changing();
         self.store.insert_app(app).await
@@ -117,19 +77,7 @@ impl Datastore for Definitions {
         self.store.trigger(id).await
     }
 
-    fn queue(self: Arc<Self>) -> Arc<dyn QueueStore> {
-        Arc::clone(&self.store).queue()
-    }
-
-    async fn purge(&self) -> Result<bool> {
-        self.store.purge().await
-    }
-
     async fn ping(&self) -> Result<()> {
         self.store.ping().await
-    }
-
-    async fn close(&self) {
-        self.store.close().await;
     }
 }

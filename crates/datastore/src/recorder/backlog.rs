@@ -46,8 +46,6 @@ pub(super) struct Backlog {
     state: Mutex<State>,
     /// The writer waits here.
     work: Notify,
-    /// Callers over the bound wait here.
-    room: Notify,
     max_records: u64,
     max_bytes: u64,
 }
@@ -57,7 +55,6 @@ impl Backlog {
         Self {
             state: Mutex::default(),
             work: Notify::new(),
-            room: Notify::new(),
             max_records: settings.max_records,
             max_bytes: settings.max_bytes,
         }
@@ -77,18 +74,6 @@ impl Backlog {
     pub(super) fn has_room(&self) -> bool {
         let counts = self.lock().counts;
         counts.pending < self.max_records && counts.pending_bytes < self.max_bytes
-    }
-
-    pub(super) async fn room(&self) {
-        loop {
-            // Listening before looking: what leaves in between is not missed.
-            let mut freed = std::pin::pin!(self.room.notified());
-            freed.as_mut().enable();
-            if self.has_room() {
-                return;
-            }
-            freed.await;
-        }
     }
 
     /// Waits until there is something to write. False: the backlog is closed and empty.
@@ -137,13 +122,10 @@ impl Backlog {
     }
 
     fn leave(&self, group: &[Arc<Record>], count: impl FnOnce(&mut Counts)) {
-        {
-            let mut state = self.lock();
-            count(&mut state.counts);
-            state.counts.pending -= group.len() as u64;
-            state.counts.pending_bytes -= group.iter().map(|record| weight(record)).sum::<u64>();
-        }
-        self.room.notify_waiters();
+        let mut state = self.lock();
+        count(&mut state.counts);
+        state.counts.pending -= group.len() as u64;
+        state.counts.pending_bytes -= group.iter().map(|record| weight(record)).sum::<u64>();
     }
 
     pub(super) fn count(&self, count: impl FnOnce(&mut Counts)) {

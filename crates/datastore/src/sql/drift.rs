@@ -6,7 +6,7 @@
 //! is a span of ids that holds every call of the span; `created_at` then decides exactly. With sane clocks the
 //! distance stays at a few milliseconds. A clock that was set back makes lists by time slower, never wrong.
 
-use hearth_models::CallId;
+use hearth_models::{CallId, InvalidId};
 use sqlx::AnyConnection;
 use ulid::Ulid;
 
@@ -42,6 +42,11 @@ pub(super) fn of(record: &Record) -> Result<i64> {
 fn time_of(id: CallId) -> Result<i64> {
     let id = Ulid::from_string(&id.to_string()).map_err(|error| Error::Refused(error.into()))?;
     i64::try_from(id.timestamp_ms()).map_err(|error| Error::Refused(error.into()))
+}
+
+/// The least id that can be made at `ms`, as an id.
+pub(super) fn first_id_of(ms: i64) -> Result<CallId> {
+    first_id(ms).parse().map_err(|error: InvalidId| Error::Refused(error.into()))
 }
 
 /// The least id that can be made at `ms`.

@@ -5,7 +5,7 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::dialect::Dialect;
 use super::open::open_sqlite;
-use super::{SqlStore, apps, calls, functions, logs, queue, routes};
+use super::{SqlStore, apps, calls, functions, history, logs, queue, routes};
 
 /// The steps of SQLite's plan for a statement.
 async fn plan(on: &mut AnyConnection, sql: &str) -> Vec<String> {
@@ -45,8 +45,14 @@ async fn every_statement_has_its_index() {
         calls::GET,
         calls::INTERRUPT,
         logs::GET,
-        logs::REMOVE_CALLS,
-        logs::REMOVE_LOGS,
+        logs::REMOVE,
+        history::NTH_OLDEST,
+        &history::count(Dialect::Sqlite),
+        history::ENDED,
+        history::REMOVE_ENDED,
+        history::REMOVE_THEIR_LOGS,
+        history::PURGE_CALLS,
+        history::PURGE_LOGS,
         apps_of_a_group.as_str(),
     ] {
         let steps = plan(&mut on, sql).await;
@@ -69,7 +75,8 @@ async fn every_statement_of_the_queue_has_its_index() {
         queue::NEXT_DUE,
         queue::DEAD,
         queue::WAITING,
-        logs::ENTRIES,
+        history::ENTRIES,
+        history::DEAD,
         Dialect::Sqlite.known_calls().as_str(),
     ] {
         let sql = text.replace("{ids}", "SELECT value FROM json_each($9)");

@@ -54,7 +54,8 @@ async fn assert_kept(store: &impl Datastore) {
     assert_eq!((calls[1].status(), calls[1].stats.len()), (Status::Success, 1));
     assert_eq!(calls[1].trigger_id.unwrap().to_string(), "01JD000000000000000000000T");
     assert_eq!(store.log(apps[0].id, calls[1].id).await.unwrap(), Bytes::from_static(b"a log"));
-    assert!(store.purge().await.unwrap(), "a deletion was noted");
+    let removed = store.removed_app().await.unwrap();
+    assert_eq!(removed.unwrap().to_string(), "01JD000000000000000000000Z", "a deletion was noted");
 }
 
 #[tokio::test]

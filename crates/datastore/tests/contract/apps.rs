@@ -76,7 +76,9 @@ pub(crate) async fn a_removed_app_takes_everything_along_and_frees_its_name(stor
 
     let late = store.record(node(), &[record(succeeded(old.id, "/x"), None)]).await;
     assert_eq!(late.unwrap(), Recorded { stored: 0, discarded: 1, superseded: 0 });
-    while store.purge().await.unwrap() {}
+    assert_eq!(store.removed_app().await.unwrap(), Some(old.id));
+    while store.purge(old.id, 100).await.unwrap() {}
+    assert_eq!(store.removed_app().await.unwrap(), None);
     assert_eq!(told(store.call(old.id, call.id).await), Error::CallNotFound);
     assert_eq!(told(store.log(old.id, call.id).await), Error::LogNotFound);
 }
@@ -87,16 +89,15 @@ pub(crate) async fn what_a_removed_app_left_is_purged_in_batches(store: Arc<dyn 
     store.record(node(), std::slice::from_ref(&mine)).await.unwrap();
     let records: Vec<_> = (0..1200).map(|_| record(succeeded(old.id, "/x"), &b"log"[..])).collect();
     store.record(node(), &records).await.unwrap();
-    assert!(!store.purge().await.unwrap(), "nothing is deleted yet");
+    assert_eq!(store.removed_app().await.unwrap(), None, "nothing is removed yet");
     store.remove_app("old").await.unwrap();
     let mut batches = 0;
-    while store.purge().await.unwrap() {
-        batches += 1;
+    while let Some(app_id) = store.removed_app().await.unwrap() {
+        assert_eq!(app_id, old.id);
+        batches += usize::from(store.purge(app_id, 100).await.unwrap());
     }
-    assert!(batches > 2, "{batches}");
+    assert_eq!(batches, 12);
     assert!(store.calls(old.id, &CallFilter::default()).await.unwrap().is_empty());
-    assert_eq!(store.remove_logs(old.id, 10).await.unwrap(), 0);
     assert_eq!(store.call(kept.id, mine.call.id).await.unwrap(), mine.call);
     assert_eq!(store.log(kept.id, mine.call.id).await.unwrap(), "mine");
-    assert_eq!(store.remove_logs(kept.id, 10).await.unwrap(), 1);
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hearth_datastore::{Datastore, LogEntry, Node, Record, Recorded};
+use hearth_datastore::{Datastore, Node, Record, Recorded};
 use hearth_models::{
     Call, CallFilter, CallId, CallType, Error, FnId, InstanceId, Metrics, PerPage, Reason, Stat, Status, Timestamp,
     TriggerId,
@@ -63,16 +63,6 @@ pub(crate) async fn logs_come_back_byte_for_byte(store: Arc<dyn Datastore>) {
     let silent = record(succeeded(app.id, "/"), &b""[..]);
     store.record(node(), std::slice::from_ref(&silent)).await.unwrap();
     assert_eq!(store.log(app.id, silent.call.id).await.unwrap(), "");
-}
-
-pub(crate) async fn the_first_log_stays(store: Arc<dyn Datastore>) {
-    let app = app(&*store, "app").await;
-    let call_id = CallId::generate();
-    let entry = |log: &'static [u8]| LogEntry { app_id: app.id, call_id, log: Bytes::from_static(log) };
-    store.put_logs(&[entry(b"one"), entry(b"two")]).await.unwrap();
-    store.put_logs(&[entry(b"three")]).await.unwrap();
-    store.put_logs(&[]).await.unwrap();
-    assert_eq!(store.log(app.id, call_id).await.unwrap(), "one");
 }
 
 pub(crate) async fn a_thousand_records_are_one_group(store: Arc<dyn Datastore>) {

@@ -4,6 +4,7 @@
 
 mod apps;
 mod calls;
+mod history;
 mod lists;
 mod make;
 mod queue;
@@ -51,7 +52,6 @@ macro_rules! every_test {
             calls {
                 a_call_comes_back_with_everything
                 logs_come_back_byte_for_byte
-                the_first_log_stays
                 a_thousand_records_are_one_group
                 groups_of_every_size_are_stored
                 recording_again_changes_nothing
@@ -80,12 +80,22 @@ macro_rules! every_test {
                 a_retried_call_waits_and_keeps_its_place
                 a_call_whose_server_is_lost_each_time_is_given_up
                 a_buried_call_is_an_error_and_is_listed
+                a_dead_call_is_trimmed_with_its_request
                 a_redriven_call_is_a_new_one_with_the_same_request
                 a_cancelled_call_ends_wherever_it_was
                 earlier_instances_leases_are_released
                 a_removed_app_takes_its_queue_along
                 the_depth_tells_what_there_is
                 many_nodes_lease_every_call_once
+            }
+            history {
+                the_newest_calls_are_kept
+                young_calls_are_kept
+                no_call_goes_before_its_time
+                only_ended_calls_are_removed_and_their_logs_with_them
+                a_duty_has_one_holder_at_a_time
+                keepers_remove_what_is_not_kept_and_nothing_else
+                nothing_of_a_removed_app_is_left_when_its_calls_end_late
             }
             lists {
                 apps_are_listed_by_bytes

@@ -329,6 +329,22 @@ pub(crate) async fn a_buried_call_is_an_error_and_is_listed(store: Arc<dyn Datas
     assert_eq!(queue.cancel(app.id, dead[0].id, at(11)).await.unwrap(), Cancelled::Ended);
 }
 
+pub(crate) async fn a_dead_call_is_trimmed_with_its_request(store: Arc<dyn Datastore>) {
+    let (queue, app_id, dead) = one(&store).await;
+    let leased = reserve(&*queue, 1).await;
+    let verdict = Verdict { reason: Reason::NoCapacity, error: "no memory".to_owned() };
+    assert!(queue.bury(leased.lease(), &verdict, at(2)).await.unwrap());
+    let waiting = submission(app_id, 0);
+    accept(&*queue, std::slice::from_ref(&waiting)).await;
+    let later = CallId::generate();
+    assert_eq!(store.ended(app_id, None, later, 10).await.unwrap(), [dead]);
+    assert_eq!(store.remove_calls(app_id, &[dead, waiting.call.id]).await.unwrap(), 1);
+    assert_eq!(queue.dead(app_id, None, PerPage::default()).await.unwrap(), []);
+    assert_eq!(told(queue.redrive(node(), app_id, dead).await), Error::CallNotFound);
+    assert_eq!(queue.depth().await.unwrap().dead, 0, "its entry is gone too");
+    assert_eq!(reserve(&*queue, 3).await.payload, waiting.payload, "what waits is kept");
+}
+
 pub(crate) async fn a_redriven_call_is_a_new_one_with_the_same_request(store: Arc<dyn Datastore>) {
     let app = app(&*store, "app").await;
     let queue = Arc::clone(&store).queue();
@@ -405,7 +421,7 @@ pub(crate) async fn a_removed_app_takes_its_queue_along(store: Arc<dyn Datastore
     assert_eq!(queue.reserve(terms(9), 9).await.unwrap().len(), 0);
     assert_eq!(store.record(node(), &[success(&leased)]).await.unwrap().discarded, 1);
     assert_eq!(queue.waiting(app_id).await.unwrap(), 3);
-    while store.purge().await.unwrap() {}
+    while store.purge(app_id, 100).await.unwrap() {}
     assert_eq!(queue.waiting(app_id).await.unwrap(), 0);
     assert_eq!(queue.depth().await.unwrap(), Depth::default());
 }

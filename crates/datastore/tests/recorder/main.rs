@@ -57,16 +57,16 @@ async fn a_call_can_be_read_at_every_moment() {
 async fn an_idle_writer_writes_at_once_and_a_busy_one_collects() {
     let bench = Bench::new(|settings| settings.linger = Duration::from_millis(5));
     let began = Instant::now();
-    bench.recorder.finish(bench.record()).await;
+    bench.recorder.accept(bench.record());
     bench.settled().await;
     assert!(began.elapsed() < Duration::from_millis(3), "{:?}", began.elapsed());
 
     bench.store.with(|state| state.delay = Duration::from_millis(100));
     sleep(Duration::from_millis(50)).await;
-    bench.recorder.finish(bench.record()).await;
+    bench.recorder.accept(bench.record());
     sleep(Duration::from_millis(50)).await;
     for _ in 0..500 {
-        bench.recorder.finish(bench.record()).await;
+        bench.recorder.accept(bench.record());
     }
     let counts = bench.settled().await;
     assert_eq!(bench.store.with(|state| state.groups.clone()), [1, 1, 500]);
@@ -100,7 +100,7 @@ async fn nothing_is_lost_while_the_store_is_away() {
     bench.store.with(|state| state.away = true);
     let calls: Vec<Call> = (0..300).map(|_| bench.ended()).collect();
     for call in &calls {
-        bench.recorder.finish(Record { call: call.clone(), log: None }).await;
+        bench.recorder.accept(Record { call: call.clone(), log: None });
     }
     sleep(Duration::from_secs(20)).await;
     let counts = bench.recorder.counts();
@@ -146,41 +146,24 @@ async fn a_store_that_hangs_is_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_are_held_back_when_too_much_waits() {
-    let bench = Bench::new(|settings| {
-        settings.max_records = 10;
-        settings.patience = Duration::from_secs(5);
-    });
+async fn there_is_no_room_while_too_much_waits_and_nothing_is_refused() {
+    let bench = Bench::new(|settings| settings.max_records = 10);
     bench.store.with(|state| state.away = true);
-    let began = Instant::now();
-    for _ in 0..9 {
+    for _ in 0..10 {
         assert!(bench.recorder.has_room());
-        bench.recorder.finish(bench.record()).await;
+        bench.recorder.accept(bench.record());
     }
-    assert_eq!(began.elapsed(), Duration::ZERO);
-    bench.recorder.finish(bench.record()).await;
     assert!(!bench.recorder.has_room());
-    assert_eq!(began.elapsed(), Duration::from_secs(5), "patience has an end");
-
-    // Whoever gives up waiting has handed over all the same.
-    let dropped = tokio::time::timeout(Duration::from_millis(10), bench.recorder.finish(bench.record()));
-    assert!(dropped.await.is_err());
+    bench.recorder.accept(bench.record());
     assert_eq!(bench.recorder.counts().pending, 11);
-
-    let held = bench.recorder.finish(bench.record());
-    let back = async {
-        sleep(Duration::from_millis(100)).await;
-        bench.store.with(|state| state.away = false);
-    };
-    let waited = Instant::now();
-    tokio::join!(held, back);
-    assert!(waited.elapsed() < Duration::from_secs(4), "released when there is room");
-    assert_eq!(bench.settled().await.stored, 12);
+    bench.store.with(|state| state.away = false);
+    assert_eq!(bench.settled().await.stored, 11);
+    assert!(bench.recorder.has_room());
     bench.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_are_held_back_by_bytes_too() {
+async fn there_is_no_room_while_too_many_bytes_wait() {
     let bench = Bench::new(|settings| settings.max_bytes = 1 << 20);
     bench.store.with(|state| state.away = true);
     bench.recorder.accept(bench.record());
@@ -311,7 +294,7 @@ async fn many_callers_and_a_store_that_comes_and_goes() {
             for call in calls {
                 recorder.begin(&call);
                 let (app_id, id) = (call.app_id, call.id);
-                recorder.finish(Record { call, log: None }).await;
+                recorder.accept(Record { call, log: None });
                 match recorder.call(app_id, id).await {
                     Ok(call) => assert_eq!(call.status(), Status::Success),
                     Err(Error::Unavailable(_)) => {}

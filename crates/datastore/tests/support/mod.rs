@@ -7,8 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use hearth_datastore::{
-    CallStore, Datastore, Error, LogEntry, LogStore, Node, QueueStore, Record, Recorded, RemovedRoute, Resolved,
-    Result, RouteChange,
+    CallStore, DefinitionStore, Error, Node, Record, Recorded, RemovedRoute, Resolved, Result, RouteChange,
 };
 use hearth_models::{
     App, AppId, AppPatch, Call, CallFilter, CallId, Config, Error as ModelError, FnId, Function, Page, Route,
@@ -73,25 +72,6 @@ impl Fake {
 }
 
 #[async_trait]
-impl LogStore for Fake {
-    async fn put_logs(&self, _: &[LogEntry]) -> Result<()> {
-        unimplemented!()
-    }
-
-    async fn log(&self, _: AppId, call_id: CallId) -> Result<Bytes> {
-        self.answer(|state| {
-            let log = state.logs.get(&call_id).cloned();
-            Ok(log.ok_or(ModelError::LogNotFound)?)
-        })
-        .await
-    }
-
-    async fn remove_logs(&self, _: AppId, _: usize) -> Result<usize> {
-        unimplemented!()
-    }
-}
-
-#[async_trait]
 impl CallStore for Fake {
     async fn record(&self, _: Node, records: &[Arc<Record>]) -> Result<Recorded> {
         self.answer(|state| {
@@ -136,6 +116,14 @@ impl CallStore for Fake {
         self.answer(|state| Ok(page(state.calls.values(), app_id, filter))).await
     }
 
+    async fn log(&self, _: AppId, call_id: CallId) -> Result<Bytes> {
+        self.answer(|state| {
+            let log = state.logs.get(&call_id).cloned();
+            Ok(log.ok_or(ModelError::LogNotFound)?)
+        })
+        .await
+    }
+
     async fn interrupt(&self, _: Node) -> Result<u64> {
         unimplemented!()
     }
@@ -156,7 +144,7 @@ pub(crate) fn page<'a>(calls: impl Iterator<Item = &'a Call>, app_id: AppId, fil
 }
 
 #[async_trait]
-impl Datastore for Fake {
+impl DefinitionStore for Fake {
     async fn update_route(&self, app_name: &str, path: &str, patch: RoutePatch) -> Result<RouteChange> {
         self.upsert_route(app_name, path, patch).await
     }
@@ -218,14 +206,7 @@ impl Datastore for Fake {
     async fn trigger(&self, _: TriggerId) -> Result<Option<Trigger>> {
         unimplemented!()
     }
-    fn queue(self: Arc<Self>) -> Arc<dyn QueueStore> {
-        unimplemented!()
-    }
-    async fn purge(&self) -> Result<bool> {
-        unimplemented!()
-    }
     async fn ping(&self) -> Result<()> {
         unimplemented!()
     }
-    async fn close(&self) {}
 }

@@ -8,10 +8,12 @@ mod table;
 mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use hearth_datastore::Retention;
 use hearth_drivers::docker::{CredentialSources, StatsFrom};
 use hearth_models::ServerId;
 
@@ -52,6 +54,7 @@ pub(crate) struct Data {
     pub(crate) directory: PathBuf,
     pub(crate) server_id: Option<ServerId>,
     pub(crate) database_url: String,
+    pub(crate) retention: Retention,
 }
 
 /// The engine that runs containers.
@@ -125,7 +128,33 @@ fn data(reader: &mut Reader<'_>) -> Data {
     Data {
         server_id: reader.parse(&table::SERVER_ID),
         database_url: url.unwrap_or_else(|| default_database(&directory)),
+        retention: retention(reader),
         directory,
+    }
+}
+
+fn retention(reader: &mut Reader<'_>) -> Retention {
+    let mut kept = Retention { age: Some(Duration::from_secs(30 * 86_400)), calls: NonZeroU64::new(1_000_000) };
+    let age = |text: &str| match text.parse() {
+        Ok(Span(age)) if age >= Duration::from_secs(60) => Ok(age),
+        Ok(_) => Err("must be at least 1m".to_owned()),
+        Err(error) => Err(format!("{error}, or none")),
+    };
+    let calls = |text: &str| text.parse().map_err(|_| "expected a whole number from 1, or none".to_owned());
+    if let Some(age) = reader.parse_with(&table::KEEP_CALLS, |text| unless_none(text, age)) {
+        kept.age = age;
+    }
+    if let Some(calls) = reader.parse_with(&table::KEEP_CALLS_PER_APP, |text| unless_none(text, calls)) {
+        kept.calls = calls;
+    }
+    kept
+}
+
+/// A value, or the word for there being none.
+fn unless_none<T>(text: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Result<Option<T>, String> {
+    match text.trim() {
+        "none" => Ok(None),
+        text => read(text).map(Some),
     }
 }
 

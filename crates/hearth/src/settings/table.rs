@@ -59,6 +59,10 @@ settings! {
         "Where logs of calls are kept; so far only the database").or("LOGSTORE_URL").secret();
     MQ_URL = Setting::new("mq-url", "URL", "the database",
         "The queue of asynchronous calls; so far only the database").or("MQ_URL").secret();
+    KEEP_CALLS = Setting::new("keep-calls", "TIME", "30d",
+        "How long ended calls and their logs are kept; none is for ever");
+    KEEP_CALLS_PER_APP = Setting::new("keep-calls-per-app", "NUMBER", "1000000",
+        "How many calls of one app are kept, with their logs; none is all");
     WORKER_THREADS = Setting::new("worker-threads", "NUMBER", "half of the CPUs",
         "Threads that serve requests; the engine and the functions need CPUs as well");
     LOG_LEVEL = Setting::new("log-level", "LEVEL", "info",

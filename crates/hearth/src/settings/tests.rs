@@ -34,6 +34,11 @@ fn the_defaults_are_those_the_table_tells() {
     assert_eq!(agent.max_waiting_per_function, count("max-waiting-per-function"));
     assert_eq!(agent.max_waiting, count("max-waiting"));
     assert_eq!(settings.data.database_url, "sqlite3://data/hearth.db");
+    let kept = settings.data.retention;
+    assert_eq!(
+        (kept.age.unwrap(), kept.calls.unwrap().get() as usize),
+        (time("keep-calls"), count("keep-calls-per-app"))
+    );
     let node =
         hearth_datastore::Node { server_id: ServerId::generate(), instance_id: hearth_models::InstanceId::generate() };
     let recorder = hearth_datastore::RecorderSettings::new(node);
@@ -56,6 +61,20 @@ fn a_flag_beats_our_variable_and_that_beats_the_older_one() {
     assert_eq!(port(&[], &[("FN_PORT", " "), ("PORT", "3")]), 3, "an empty variable says nothing");
     assert_eq!(port(&[], &[("FN_LISTEN", "127.0.0.1:9"), ("PORT", "3")]), 9);
     assert_eq!(read(&[], &[("FN_LISTEN", "::1")]).server.listen.to_string(), "[::1]:8080");
+}
+
+#[test]
+fn calls_may_be_kept_for_ever() {
+    let kept = |age: &str, calls: &str| {
+        let settings = Settings::read(&source(&[("keep-calls", age), ("keep-calls-per-app", calls)], &[]));
+        settings.map(|settings| settings.data.retention)
+    };
+    assert_eq!(kept("none", " none "), Ok(Retention::default()));
+    let some = kept("90m", "1").unwrap();
+    assert_eq!((some.age.unwrap().as_secs(), some.calls.unwrap().get()), (5400, 1));
+    for (age, calls) in [("59s", "1"), ("0", "1"), ("1d", "0"), ("1d", "-1"), ("1d", "many")] {
+        assert_eq!(kept(age, calls).unwrap_err().0.len(), 1, "{age} {calls}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hearth_agent::Agent;
-use hearth_datastore::{Datastore, Definitions, Node, Recorder, RecorderSettings};
+use hearth_datastore::{Datastore, DefinitionStore, Definitions, Node, Recorder, RecorderSettings};
 use hearth_drivers::scripted::{Program, Script, ScriptedDriver};
 use hearth_models::{InstanceId, ServerId};
 use hearth_server::{Parts, Readiness, Server, Serving, Settings};
@@ -62,10 +62,10 @@ impl Options {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite3://{}/hearth.db", directory.path().display());
         let store = hearth_datastore::open(&url).await.unwrap();
-        let definitions = Definitions::new(store, hearth_datastore::DefinitionsSettings::default());
-        let datastore: Arc<dyn Datastore> = Arc::new(definitions);
+        let definitions = Definitions::new(Arc::clone(&store) as _, hearth_datastore::DefinitionsSettings::default());
+        let datastore: Arc<dyn DefinitionStore> = Arc::new(definitions);
         let node = Node { server_id: ServerId::generate(), instance_id: InstanceId::generate() };
-        let (recorder, service) = Recorder::new(Arc::clone(&datastore) as _, RecorderSettings::new(node));
+        let (recorder, service) = Recorder::new(Arc::clone(&store) as _, RecorderSettings::new(node));
         let mut tasks = JoinSet::new();
         tasks.spawn(async {
             service.run(CancellationToken::new()).await;
@@ -75,19 +75,13 @@ impl Options {
         let driver: Arc<ScriptedDriver> = Arc::new(self.driver.clone());
         let agent = Agent::start(Arc::clone(&driver) as _, recorder.clone(), metrics, self.agent);
         let readiness = Readiness::default();
-        let parts = Parts {
-            datastore: Arc::clone(&datastore),
-            recorder,
-            agent: agent.clone(),
-            engine: driver,
-            registry,
-            readiness: readiness.clone(),
-        };
+        let parts =
+            Parts { datastore, recorder, agent: agent.clone(), engine: driver, registry, readiness: readiness.clone() };
         let settings = Settings { listen: (Ipv4Addr::LOCALHOST, 0).into(), ..self.server };
         let serving = Server::bind(settings, parts).await.unwrap().serve();
         TestApp {
             address: serving.address(),
-            datastore,
+            datastore: store,
             driver: self.driver,
             readiness,
             serving,
