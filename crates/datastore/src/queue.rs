@@ -87,14 +87,22 @@ pub struct Verdict {
 }
 
 /// What the passing of time did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Advanced {
     /// Calls whose delay is over.
-    pub due: usize,
+    pub due: Vec<Standing>,
     /// Calls whose lease lapsed and that are ready again.
-    pub lapsed: usize,
+    pub lapsed: Vec<Standing>,
     /// Calls whose last lease lapsed and that were given up.
-    pub dead: usize,
+    pub dead: Vec<CallId>,
+}
+
+impl Advanced {
+    /// Whether nothing had become due.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.due.is_empty() && self.lapsed.is_empty() && self.dead.is_empty()
+    }
 }
 
 /// What a cancellation met.

@@ -1,19 +1,19 @@
 //! Time passes: delays end, leases lapse.
 
-use hearth_models::{Reason, Status, Timestamp};
+use hearth_models::{CallId, Reason, Status, Timestamp};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
-use super::calls_wait;
 use super::end::bury;
+use super::{calls_wait, priority};
 use crate::sql::row::Reader;
 use crate::sql::{SqlStore, json};
-use crate::{Advanced, Lease, Node, Result, Verdict};
+use crate::{Advanced, Lease, Node, Result, Standing, Verdict};
 
-pub(in crate::sql) const DUE: &str = "SELECT call_id, attempt, state FROM queue \
+pub(in crate::sql) const DUE: &str = "SELECT call_id, attempt, tier, place, state FROM queue \
     WHERE state IN (1, 2) AND due_at <= $1 ORDER BY due_at LIMIT $2";
 pub(in crate::sql) const NEXT_DUE: &str = "SELECT due_at FROM queue WHERE state IN (1, 2) ORDER BY due_at LIMIT 1";
-const OWN: &str = "SELECT call_id, attempt, state FROM queue \
+const OWN: &str = "SELECT call_id, attempt, tier, place, state FROM queue \
     WHERE state IN (1, 2) AND state = 2 AND server_id = $1 AND instance_id <> $2";
 const READY: &str = "UPDATE queue SET state = 0, server_id = NULL, instance_id = NULL WHERE call_id IN ({ids})";
 
@@ -44,19 +44,22 @@ impl SqlStore {
         last_attempt: u32,
     ) -> Result<Advanced> {
         let mut advanced = Advanced::default();
-        let (mut ready, mut dead) = (Vec::new(), Vec::new());
+        let mut dead = Vec::new();
         for row in rows {
             let mut row = Reader::new(row);
             let lease = Lease { call_id: row.parsed()?, attempt: row.number()? };
+            let (priority, place) = (priority(row.number()?), row.time()?);
+            let standing = Standing { call_id: lease.call_id, priority, place };
             let was_leased = row.number::<i64>()? == 2;
             if was_leased && lease.attempt >= last_attempt {
                 dead.push(lease);
-                continue;
+            } else if was_leased {
+                advanced.lapsed.push(standing);
+            } else {
+                advanced.due.push(standing);
             }
-            ready.push(lease.call_id);
-            *if was_leased { &mut advanced.lapsed } else { &mut advanced.due } += 1;
         }
-        advanced.dead = dead.len();
+        let ready: Vec<CallId> = advanced.due.iter().chain(&advanced.lapsed).map(|ready| ready.call_id).collect();
         if !ready.is_empty() {
             let ids = json(&ready)?;
             sqlx::query(self.dialect.with_ids(READY, 1)).bind(&ids).execute(&mut *tx).await?;
@@ -65,6 +68,7 @@ impl SqlStore {
         if !dead.is_empty() {
             let error = format!("given up after {last_attempt} attempts: the server that ran it was lost");
             bury(&mut tx, self.dialect, &dead, &Verdict { reason: Reason::Platform, error }, now).await?;
+            advanced.dead = dead.iter().map(|lease| lease.call_id).collect();
         }
         if !rows.is_empty() {
             tx.commit().await?;

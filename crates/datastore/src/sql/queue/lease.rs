@@ -3,12 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-use hearth_models::{CallId, Priority, Status, Timestamp};
+use hearth_models::{CallId, Status, Timestamp};
 use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, Transaction};
 
 use super::end::held;
-use super::{calls_wait, ids, read_lease, update_calls};
+use super::{calls_wait, ids, priority, read_lease, update_calls};
 use crate::sql::calls::{self, call_columns};
 use crate::sql::dialect::Dialect;
 use crate::sql::row::Reader;
@@ -127,10 +127,7 @@ pub(super) async fn read(on: &mut AnyConnection, dialect: Dialect, ids: &str) ->
     let read = |row: &AnyRow| {
         let mut reader = Reader::new(row);
         let call = calls::read(&mut reader)?;
-        let tier: u8 = reader.number()?;
-        let priority = Priority::MAX.get().saturating_sub(tier);
-        let priority = Priority::try_from(priority).unwrap_or_default();
-        let place = reader.time()?;
+        let (priority, place) = (priority(reader.number()?), reader.time()?);
         let payload = Payload { head: reader.get()?, body: reader.get::<Vec<u8>>()?.into() };
         Ok((place, Leased { call, priority, payload }))
     };

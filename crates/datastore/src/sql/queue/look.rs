@@ -1,8 +1,9 @@
 //! How full the queue is, and what stands in it.
 
-use hearth_models::{AppId, CallId, Priority};
+use hearth_models::{AppId, CallId};
 use sqlx::any::AnyRow;
 
+use super::priority;
 use crate::sql::SqlStore;
 use crate::sql::row::Reader;
 use crate::{Depth, Result, Standing};
@@ -47,9 +48,7 @@ impl SqlStore {
         let read = |row: &AnyRow| {
             let mut row = Reader::new(row);
             let call_id = row.parsed()?;
-            let tier: u8 = row.number()?;
-            let priority = Priority::try_from(Priority::MAX.get().saturating_sub(tier)).unwrap_or_default();
-            Ok(Standing { call_id, priority, place: row.time()? })
+            Ok(Standing { call_id, priority: priority(row.number()?), place: row.time()? })
         };
         rows.iter().map(read).collect()
     }

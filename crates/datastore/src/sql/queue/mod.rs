@@ -12,7 +12,7 @@ mod look;
 mod statements;
 
 use async_trait::async_trait;
-use hearth_models::{AppId, Call, CallId, PerPage, Timestamp};
+use hearth_models::{AppId, Call, CallId, PerPage, Priority, Timestamp};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
@@ -119,6 +119,11 @@ impl QueueStore for SqlStore {
 async fn calls_wait(on: &mut AnyConnection, dialect: Dialect, status: &str, ids: &str) -> Result<()> {
     sqlx::query(dialect.with_ids(CALLS_WAIT, 2)).bind(status).bind(ids).execute(on).await?;
     Ok(())
+}
+
+/// The priority of what stands in `tier`.
+fn priority(tier: u8) -> Priority {
+    Priority::try_from(Priority::MAX.get().saturating_sub(tier)).unwrap_or_default()
 }
 
 fn ids<'a>(leases: impl IntoIterator<Item = &'a Lease>) -> Result<String> {
