@@ -30,6 +30,7 @@ lint: prerequisites ## formatting, clippy and documentation, without a warning
 .PHONY: unit
 unit: functions ## all tests but those in documentation; most need Docker and the fixture images
 	@scripts/tools.sh nextest
+	@scripts/need.sh redis-server:redis-server
 	$(CARGO) nextest run --locked --workspace
 
 .PHONY: doctest

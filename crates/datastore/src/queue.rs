@@ -38,6 +38,14 @@ pub struct Submission {
     pub payload: Payload,
 }
 
+impl Submission {
+    /// Where the call will stand when it is ready.
+    #[must_use]
+    pub const fn standing(&self) -> Standing {
+        Standing { call_id: self.call.id, priority: self.priority, place: self.due_at }
+    }
+}
+
 /// The right to run a call once. It is lost when a newer one is given out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lease {
@@ -54,11 +62,19 @@ pub struct Leased {
     pub call: Call,
     /// How urgent it is.
     pub priority: Priority,
+    /// Its place among others of its priority.
+    pub place: Timestamp,
     /// Its request.
     pub payload: Payload,
 }
 
 impl Leased {
+    /// Where the call stood, and will stand again.
+    #[must_use]
+    pub const fn standing(&self) -> Standing {
+        Standing { call_id: self.call.id, priority: self.priority, place: self.place }
+    }
+
     /// The lease.
     #[must_use]
     pub const fn lease(&self) -> Lease {
@@ -193,11 +209,11 @@ pub trait QueueStore: Debug + Send + Sync {
     async fn dead(&self, app_id: AppId, cursor: Option<&str>, per_page: PerPage) -> Result<Vec<Call>>;
 
     /// Queues a dead call's request once more, as a new call that is due at once; the dead one is no longer kept among
-    /// the dead. Returns the new call.
+    /// the dead. Returns what was queued.
     ///
     /// # Errors
     /// `CallNotFound`, unless the call is of this app and dead.
-    async fn redrive(&self, node: Node, app_id: AppId, call_id: CallId) -> Result<Call>;
+    async fn redrive(&self, node: Node, app_id: AppId, call_id: CallId) -> Result<Submission>;
 
     /// How many calls of an app are not dead.
     async fn waiting(&self, app_id: AppId) -> Result<u64>;

@@ -365,13 +365,14 @@ pub(crate) async fn a_redriven_call_is_a_new_one_with_the_same_request(store: Ar
     queue.bury(leased.lease(), &verdict, at(1)).await.unwrap();
     assert_eq!(told(queue.redrive(node(), AppId::generate(), id).await), Error::CallNotFound);
 
-    let again = queue.redrive(node(), app.id, id).await.unwrap();
+    let again = queue.redrive(node(), app.id, id).await.unwrap().call;
     assert_ne!(again.id, id);
     assert_eq!(store.call(app.id, again.id).await.unwrap(), again);
     assert_eq!(status(&*store, app.id, id).await, (Status::Error, 1));
     assert_eq!(queue.dead(app.id, None, PerPage::default()).await.unwrap(), []);
     assert_eq!(told(queue.redrive(node(), app.id, id).await), Error::CallNotFound);
     let leased = reserve(&*queue, 9).await;
+    assert_eq!(leased.standing().place, again.created_at);
     assert_eq!((leased.call.id, leased.call.fn_id, leased.call.attempts), (again.id, submission.call.fn_id, 1));
     assert_eq!((leased.payload, leased.priority), (submission.payload, submission.priority));
 }

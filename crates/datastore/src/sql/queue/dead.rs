@@ -34,7 +34,7 @@ impl SqlStore {
         rows.iter().map(|row| calls::read(&mut Reader::new(row))).collect()
     }
 
-    pub(super) async fn do_redrive(&self, node: Node, app_id: AppId, call_id: CallId) -> Result<Call> {
+    pub(super) async fn do_redrive(&self, node: Node, app_id: AppId, call_id: CallId) -> Result<Submission> {
         let mut tx = self.begin().await?;
         let apps = existing_apps(&mut tx, self.dialect, &BTreeSet::from([app_id])).await?;
         let sql = self.dialect.built(format!("{FIND}{}", self.dialect.lock_rows()));
@@ -51,6 +51,6 @@ impl SqlStore {
         self.insert_submissions(&mut tx, node, &[&again]).await?;
         remove(&mut tx, self.dialect, &[call_id]).await?;
         tx.commit().await?;
-        Ok(again.call)
+        Ok(again)
     }
 }

@@ -129,9 +129,9 @@ pub(super) async fn read(on: &mut AnyConnection, dialect: Dialect, ids: &str) ->
         let call = calls::read(&mut reader)?;
         let (priority, place) = (priority(reader.number()?), reader.time()?);
         let payload = Payload { head: reader.get()?, body: reader.get::<Vec<u8>>()?.into() };
-        Ok((place, Leased { call, priority, payload }))
+        Ok(Leased { call, priority, place, payload })
     };
     let mut leased = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
-    leased.sort_by_key(|(place, leased)| (Reverse(leased.priority), *place, leased.call.id));
-    Ok(leased.into_iter().map(|(_, leased)| leased).collect())
+    leased.sort_by_key(|leased| (Reverse(leased.priority), leased.place, leased.call.id));
+    Ok(leased)
 }

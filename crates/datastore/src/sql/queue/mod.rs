@@ -98,7 +98,7 @@ impl QueueStore for SqlStore {
         within(DEADLINE, self.do_dead(app_id, cursor, per_page)).await
     }
 
-    async fn redrive(&self, node: Node, app_id: AppId, call_id: CallId) -> Result<Call> {
+    async fn redrive(&self, node: Node, app_id: AppId, call_id: CallId) -> Result<Submission> {
         within(DEADLINE, self.do_redrive(node, app_id, call_id)).await
     }
 

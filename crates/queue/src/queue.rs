@@ -1,0 +1,246 @@
+//! The handle of the queue.
+
+use std::sync::Arc;
+
+use hearth_datastore::{Cancelled, Depth, Lease, Leased, QueueStore, Result, Standing, Submission, Terms, Verdict};
+use hearth_models::{AppId, Call, CallId, PerPage, Timestamp};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::accept::Request;
+use crate::bounds::Bounds;
+use crate::held::Held;
+use crate::{AcceptError, Broker, Delivery, QueueService, QueueSettings};
+
+/// What became of a call whose attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It will be ready again at this time.
+    Retried(Timestamp),
+    /// It was given up.
+    Dead,
+    /// It was not this attempt's to decide any more.
+    Lost,
+}
+
+/// The queue of asynchronous calls. Cheap to clone; [`QueueService::run`] has to run for it to work.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn QueueStore>,
+    pub(crate) broker: Option<Arc<dyn Broker>>,
+    pub(crate) settings: QueueSettings,
+    pub(crate) held: Arc<Held>,
+    /// There may be something to reserve.
+    pub(crate) work: Notify,
+    /// Something may become due earlier than was known.
+    pub(crate) due: Notify,
+    bounds: Bounds,
+    requests: mpsc::Sender<Request>,
+}
+
+impl Queue {
+    /// A queue over `store`, whose order is kept by `broker` if there is one, and the service that has to run for it.
+    #[must_use]
+    pub fn new(
+        store: Arc<dyn QueueStore>,
+        broker: Option<Arc<dyn Broker>>,
+        settings: QueueSettings,
+    ) -> (Self, QueueService) {
+        let (requests, waiting) = mpsc::channel(settings.max_accepting);
+        let shared = Arc::new(Shared {
+            store,
+            broker,
+            settings,
+            held: Arc::default(),
+            work: Notify::new(),
+            due: Notify::new(),
+            bounds: Bounds::default(),
+            requests,
+        });
+        (Self { shared: Arc::clone(&shared) }, QueueService::new(shared, waiting))
+    }
+
+    /// Queues a call. It is on the disk when this returns; it may be also when the future is dropped.
+    ///
+    /// # Errors
+    /// Why it was not queued.
+    pub async fn accept(&self, submission: Submission) -> std::result::Result<(), AcceptError> {
+        let Shared { store, settings, bounds, requests, .. } = &*self.shared;
+        let max = settings.max_per_app;
+        match bounds.admit(&**store, submission.call.app_id, max).await {
+            Ok(true) => {}
+            Ok(false) => return Err(AcceptError::Full { max }),
+            Err(error) => {
+                tracing::warn!(error = error.chain(), "a call could not be queued");
+                return Err(AcceptError::Unavailable);
+            }
+        }
+        let (done, accepted) = oneshot::channel();
+        // Where so many wait for a commit already, waiting with them is no use.
+        requests.try_send(Request { submission, done }).map_err(|_full| AcceptError::Unavailable)?;
+        // The service ends without a word only after it was told to stop.
+        accepted.await.unwrap_or(Err(AcceptError::Unavailable))
+    }
+
+    /// Leases up to `at_most` calls that are ready, in their order.
+    ///
+    /// # Errors
+    /// The store is away. A broker that is away is not an error: what it holds comes back with it.
+    pub async fn reserve(&self, at_most: usize) -> Result<Vec<Delivery>> {
+        if at_most == 0 {
+            return Ok(Vec::new());
+        }
+        let Shared { store, settings, held, .. } = &*self.shared;
+        let now = Timestamp::now();
+        let terms = Terms { node: settings.node, now, until: now.after(settings.lease) };
+        let (found, leased) = match &self.shared.broker {
+            Some(broker) => self.take(&**broker, terms, at_most).await?,
+            None => {
+                let leased = store.reserve(terms, at_most).await?;
+                (leased.len(), leased)
+            }
+        };
+        if found == at_most {
+            // There may be more.
+            self.shared.work.notify_one();
+        }
+        Ok(leased.into_iter().map(|leased| held.take(leased)).collect())
+    }
+
+    /// Leases what the broker says is next, as far as it still can be. Also how many calls that were.
+    async fn take(&self, broker: &dyn Broker, terms: Terms, at_most: usize) -> Result<(usize, Vec<Leased>)> {
+        let taken = broker.take(at_most).await.unwrap_or_else(|error| {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the queue's broker is away");
+            Vec::new()
+        });
+        if taken.is_empty() {
+            return Ok((0, Vec::new()));
+        }
+        let ids: Vec<CallId> = taken.iter().map(|call| call.call_id).collect();
+        match self.shared.store.reserve_these(terms, &ids).await {
+            Ok(leased) => Ok((taken.len(), leased)),
+            Err(error) => {
+                self.shared.announce(&taken).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until there may be something to reserve. One task at a time may wait.
+    pub async fn wait(&self) {
+        // What other servers do is not heard of, so it is looked for now and then.
+        let late = timeout(self.shared.settings.poll, self.shared.work.notified()).await;
+        drop(late);
+    }
+
+    /// Gives back calls that have not begun, as if they had never been reserved.
+    ///
+    /// # Errors
+    /// The store is away. The leases lapse then.
+    pub async fn give_back(&self, deliveries: Vec<Delivery>) -> Result<()> {
+        let leases: Vec<Lease> = deliveries.iter().map(|delivery| delivery.leased().lease()).collect();
+        if leases.is_empty() {
+            return Ok(());
+        }
+        self.shared.store.give_back(&leases).await?;
+        let standings: Vec<Standing> = deliveries.iter().map(|delivery| delivery.leased().standing()).collect();
+        self.shared.announce(&standings).await;
+        Ok(())
+    }
+
+    /// An attempt failed for a reason that is not its function's: the call is tried again later, or given up.
+    ///
+    /// # Errors
+    /// The store is away. The lease lapses then, which leads to another attempt just the same.
+    pub async fn failed(&self, delivery: Delivery, verdict: Verdict) -> Result<Outcome> {
+        let Shared { store, settings, due, .. } = &*self.shared;
+        let (lease, now) = (delivery.leased().lease(), Timestamp::now());
+        let Some(wait) = settings.retry.wait_after(lease.attempt) else {
+            let error = format!("given up after {} attempts: {}", lease.attempt, verdict.error);
+            let buried = store.bury(lease, &Verdict { error, ..verdict }, now).await?;
+            return Ok(if buried { Outcome::Dead } else { Outcome::Lost });
+        };
+        let at = now.after(wait);
+        let retried = store.retry(lease, at).await?;
+        due.notify_one();
+        Ok(if retried { Outcome::Retried(at) } else { Outcome::Lost })
+    }
+
+    /// Cancels a call. If it runs here, its delivery is [lost](Delivery::lost) at once; if it runs elsewhere, when its
+    /// lease would be renewed.
+    ///
+    /// # Errors
+    /// As [`QueueStore::cancel`].
+    pub async fn cancel(&self, app_id: AppId, call_id: CallId) -> Result<Cancelled> {
+        let cancelled = self.shared.store.cancel(app_id, call_id, Timestamp::now()).await?;
+        if let Cancelled::Running(lease) = cancelled {
+            self.shared.held.lose(&[lease]);
+        }
+        Ok(cancelled)
+    }
+
+    /// A page of an app's calls that were given up, newest first.
+    ///
+    /// # Errors
+    /// As [`QueueStore::dead`].
+    pub async fn dead(&self, app_id: AppId, cursor: Option<&str>, per_page: PerPage) -> Result<Vec<Call>> {
+        self.shared.store.dead(app_id, cursor, per_page).await
+    }
+
+    /// Queues the request of a call that was given up once more, as a new call.
+    ///
+    /// # Errors
+    /// As [`QueueStore::redrive`].
+    pub async fn redrive(&self, app_id: AppId, call_id: CallId) -> Result<Call> {
+        let Shared { store, settings, .. } = &*self.shared;
+        let again = store.redrive(settings.node, app_id, call_id).await?;
+        let call = again.call.clone();
+        self.shared.announce(&[again.standing()]).await;
+        Ok(call)
+    }
+
+    /// Ends the leases of earlier processes of this server. To be called once, when nothing of theirs runs any more.
+    /// Returns how many there were.
+    ///
+    /// # Errors
+    /// As [`QueueStore::release_own`].
+    pub async fn recover(&self) -> Result<usize> {
+        let Shared { store, settings, .. } = &*self.shared;
+        let last = settings.retry.attempts.get();
+        let released = store.release_own(settings.node, Timestamp::now(), last).await?;
+        self.shared.announce(&released.lapsed).await;
+        Ok(released.lapsed.len() + released.dead.len())
+    }
+
+    /// How full the queue is. Walks all of it.
+    ///
+    /// # Errors
+    /// As [`QueueStore::depth`].
+    pub async fn depth(&self) -> Result<Depth> {
+        self.shared.store.depth().await
+    }
+}
+
+impl Shared {
+    /// These calls are ready.
+    pub(crate) async fn announce(&self, ready: &[Standing]) {
+        if ready.is_empty() {
+            return;
+        }
+        if let Some(broker) = &self.broker
+            && let Err(error) = broker.push(ready).await
+        {
+            tracing::warn!(
+                calls = ready.len(),
+                error = &error as &dyn std::error::Error,
+                "the queue's broker is away: calls wait for it"
+            );
+        }
+        self.work.notify_one();
+    }
+}
