@@ -144,7 +144,12 @@ impl Shared {
             let image = timeout_at(clock.start_by, self.images.get(&invocation.function.image));
             Ok((prefix, image.await.map_err(|_| Error::Busy)??))
         };
-        match stop.run_until_cancelled(prepared).await.unwrap_or(Err(Error::ShuttingDown)) {
+        let prepared = tokio::select! {
+            biased;
+            prepared = prepared => prepared,
+            () = stop.cancelled() => Err(Error::ShuttingDown),
+        };
+        match prepared {
             Ok((prefix, image)) => {
                 let (caller, reply) = oneshot::channel();
                 let settings = &self.dispatch.settings;

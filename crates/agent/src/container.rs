@@ -187,10 +187,13 @@ impl Wire {
         let mut taken = true;
         if result.is_ok() {
             let delivered = timeout_at(work.clock.deadline, work.responder.succeed(told));
-            match stop.run_until_cancelled(delivered).await {
-                Some(Ok(by_somebody)) => taken = by_somebody,
-                Some(Err(_)) => result = Err(Error::TimedOut),
-                None => result = Err(Error::ShuttingDown),
+            tokio::select! {
+                biased;
+                delivered = delivered => match delivered {
+                    Ok(by_somebody) => taken = by_somebody,
+                    Err(_) => result = Err(Error::TimedOut),
+                },
+                () = stop.cancelled() => result = Err(Error::ShuttingDown),
             }
         } else {
             work.request.give_up();

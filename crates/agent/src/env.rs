@@ -69,8 +69,12 @@ pub(crate) fn injected_headers(invocation: &Invocation) -> Vec<(Cow<'static, str
         .chain(call_facts(invocation))
         .map(|(fact, value)| (Cow::Borrowed(fact.header), value));
     let params = invocation.request.params.iter().map(|(name, value)| {
-        let name = canonical_header_name(&format!("FN_PARAM_{name}"));
-        (Cow::Owned(name), Cow::Borrowed(value.as_str()))
+        let name = match *name {
+            "app" => Cow::Borrowed("Fn_param_app"),
+            "route" => Cow::Borrowed("Fn_param_route"),
+            other => Cow::Owned(canonical_header_name(&format!("FN_PARAM_{other}"))),
+        };
+        (name, Cow::Borrowed(value.as_str()))
     });
     facts.chain(params).collect()
 }
@@ -87,7 +91,7 @@ fn function_facts<'a>(app: &'a App, function: &Function, fn_path: &'a str) -> [(
 
 fn call_facts(invocation: &Invocation) -> [(Fact, Cow<'_, str>); 3] {
     [
-        (CALL_ID, invocation.id.to_string().into()),
+        (CALL_ID, (*invocation.id.text()).to_owned().into()),
         (METHOD, invocation.request.method.as_str().into()),
         (REQUEST_URL, invocation.request.url.as_str().into()),
     ]

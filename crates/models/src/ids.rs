@@ -27,6 +27,25 @@ fn parse(text: &str) -> Result<Ulid, InvalidId> {
     if id.array_to_str(&mut buffer) == text { Ok(id) } else { Err(InvalidId) }
 }
 
+/// An id as its 26 characters, without an allocation.
+#[derive(Clone, Copy)]
+pub struct IdText([u8; ulid::ULID_LEN]);
+
+impl std::ops::Deref for IdText {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        // The alphabet of ids is ASCII.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for IdText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}
+
 macro_rules! id {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
@@ -39,12 +58,19 @@ macro_rules! id {
             pub fn generate() -> Self {
                 Self(generate())
             }
+
+            /// The id as text, for where it is written often.
+            #[must_use]
+            pub fn text(&self) -> IdText {
+                let mut buffer = [0; ulid::ULID_LEN];
+                self.0.array_to_str(&mut buffer);
+                IdText(buffer)
+            }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let mut buffer = [0; ulid::ULID_LEN];
-                f.pad(self.0.array_to_str(&mut buffer))
+                f.pad(&self.text())
             }
         }
 
@@ -107,6 +133,7 @@ mod tests {
         let id = CallId::generate();
         let text = id.to_string();
         assert_eq!(text.len(), 26);
+        assert_eq!(*id.text(), *text);
         assert_eq!(text.parse(), Ok(id));
         for bad in ["", "x", &text.to_lowercase(), &text[1..], "8ZZZZZZZZZZZZZZZZZZZZZZZZZ"] {
             assert_eq!(bad.parse::<CallId>(), Err(InvalidId), "{bad}");

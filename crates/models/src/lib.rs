@@ -31,7 +31,7 @@ pub use error::Error;
 pub use format::{CallType, Format, UnknownWord};
 pub use function::{Function, FunctionLimits};
 pub use headers::{Headers, HeadersPatch, canonical_header_name};
-pub use ids::{AppId, CallId, FnId, InstanceId, InvalidId, ServerId, TriggerId};
+pub use ids::{AppId, CallId, FnId, IdText, InstanceId, InvalidId, ServerId, TriggerId};
 pub use page::{Cursor, Page, PerPage};
 pub use path::clean_path;
 pub use priority::{InvalidPriority, Priority};

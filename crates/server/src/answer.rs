@@ -118,7 +118,7 @@ impl Facts {
             }
         }
         // Ids and durations are visible characters, `µ` as the UTF-8 that the contract wants.
-        if let Ok(id) = HeaderValue::from_str(&self.id.to_string()) {
+        if let Ok(id) = HeaderValue::from_str(&self.id.text()) {
             headers.insert(CALL_ID, id);
         }
         let wait = waited.map(|waited| Wait(waited).to_string());

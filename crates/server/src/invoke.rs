@@ -63,7 +63,7 @@ fn request(head: request::Parts, params: Vec<(&'static str, String)>) -> Request
     let host = head.uri.authority().map(http::uri::Authority::as_str).or(named);
     let host = host.unwrap_or_default();
     Request {
-        url: format!("http://{host}{target}"),
+        url: ["http://", host, target].concat(),
         target: target.to_owned(),
         host: host.to_owned(),
         method: head.method,

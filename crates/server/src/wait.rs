@@ -10,7 +10,8 @@ pub(crate) struct Wait(pub(crate) Duration);
 
 impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nanos = self.0.as_nanos();
+        // Half a millennium; longer waits are cut.
+        let nanos = u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX);
         match nanos {
             0 => f.write_str("0s"),
             1..1_000 => write!(f, "{nanos}ns"),
@@ -21,9 +22,9 @@ impl fmt::Display for Wait {
     }
 }
 
-fn write_from_seconds(f: &mut fmt::Formatter<'_>, nanos: u128) -> fmt::Result {
-    const SECOND: u128 = 1_000_000_000;
-    const MINUTE: u128 = 60 * SECOND;
+fn write_from_seconds(f: &mut fmt::Formatter<'_>, nanos: u64) -> fmt::Result {
+    const SECOND: u64 = 1_000_000_000;
+    const MINUTE: u64 = 60 * SECOND;
     let minutes = nanos / MINUTE;
     if minutes >= 60 {
         write!(f, "{}h", minutes / 60)?;
@@ -34,19 +35,18 @@ fn write_from_seconds(f: &mut fmt::Formatter<'_>, nanos: u128) -> fmt::Result {
     write_decimal(f, nanos % MINUTE, SECOND, "s")
 }
 
-/// Writes `value / unit` with as many decimals as it has, and no more.
-fn write_decimal(f: &mut fmt::Formatter<'_>, value: u128, unit: u128, name: &str) -> fmt::Result {
-    write!(f, "{}", value / unit)?;
-    let (mut fraction, mut place) = (value % unit, unit / 10);
-    if fraction > 0 {
-        f.write_str(".")?;
+/// Writes `value / unit`, a power of ten, with as many decimals as it has, and no more.
+fn write_decimal(f: &mut fmt::Formatter<'_>, value: u64, unit: u64, name: &str) -> fmt::Result {
+    let (whole, mut fraction) = (value / unit, value % unit);
+    if fraction == 0 {
+        return write!(f, "{whole}{name}");
     }
-    while fraction > 0 {
-        write!(f, "{}", fraction / place)?;
-        fraction %= place;
-        place /= 10;
+    let mut decimals = unit.ilog10() as usize;
+    while fraction.is_multiple_of(10) {
+        fraction /= 10;
+        decimals -= 1;
     }
-    f.write_str(name)
+    write!(f, "{whole}.{fraction:0decimals$}{name}")
 }
 
 #[cfg(test)]

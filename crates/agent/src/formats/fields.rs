@@ -22,13 +22,35 @@ pub(super) fn request_fields<'a>(invocation: &'a Invocation, length: Option<Cow<
     let headers = &invocation.request.headers;
     let mut fields: Vec<Field<'a>> = Vec::with_capacity(headers.len() + 12);
     let forwarded = headers.iter().filter(|(name, _)| is_forwarded(name));
-    fields
-        .extend(forwarded.map(|(name, value)| (canonical_header_name(name.as_str()).into(), value.as_bytes().into())));
+    fields.extend(forwarded.map(|(name, value)| (canonical(name), value.as_bytes().into())));
     fields.extend(length.map(|length| (Cow::Borrowed("Content-Length"), length)));
     fields.extend(injected_headers(invocation).into_iter().map(|(name, value)| (name, into_bytes(value))));
     // Stable, so that a client's values stay before the facts that are appended to them.
     fields.sort_by(|(a, _), (b, _)| a.cmp(b));
     fields
+}
+
+/// The canonical spelling, ready for the names that nearly every request has.
+fn canonical(name: &HeaderName) -> Cow<'static, str> {
+    let known = match name.as_str() {
+        "accept" => "Accept",
+        "accept-encoding" => "Accept-Encoding",
+        "accept-language" => "Accept-Language",
+        "authorization" => "Authorization",
+        "connection" => "Connection",
+        "content-type" => "Content-Type",
+        "cookie" => "Cookie",
+        "origin" => "Origin",
+        "referer" => "Referer",
+        "traceparent" => "Traceparent",
+        "user-agent" => "User-Agent",
+        "x-forwarded-for" => "X-Forwarded-For",
+        "x-forwarded-host" => "X-Forwarded-Host",
+        "x-forwarded-proto" => "X-Forwarded-Proto",
+        "x-request-id" => "X-Request-Id",
+        other => return canonical_header_name(other).into(),
+    };
+    known.into()
 }
 
 fn is_forwarded(name: &HeaderName) -> bool {
@@ -39,6 +61,31 @@ fn into_bytes(text: Cow<'_, str>) -> Cow<'_, [u8]> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
+}
+
+#[cfg(test)]
+#[test]
+fn the_names_that_are_ready_are_spelled_as_all_others() {
+    for name in [
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "authorization",
+        "connection",
+        "content-type",
+        "cookie",
+        "origin",
+        "referer",
+        "traceparent",
+        "user-agent",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-request-id",
+        "x-other",
+    ] {
+        assert_eq!(canonical(&HeaderName::from_static(name)), canonical_header_name(name));
     }
 }
 

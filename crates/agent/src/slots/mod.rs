@@ -14,10 +14,11 @@ mod scheduler;
 #[cfg(test)]
 mod tests;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use hearth_models::{AppId, Error, FnId};
+use rustc_hash::FxHasher;
 
 pub(crate) use scheduler::{Gauges, Scheduler};
 
@@ -30,10 +31,11 @@ pub(crate) struct SlotKey {
 }
 
 impl SlotKey {
-    /// The key of containers of `function` of `app` that are made of `parts`.
+    /// The key of containers of `function` of `app` that are made of `parts`. A quick hash will do: only definitions of
+    /// one function could be taken for each other, and whoever wrote them would have to want it.
     pub(crate) fn new(app: AppId, function: FnId, parts: &impl Hash) -> Self {
         let digest = |salt: u64| {
-            let mut hasher = DefaultHasher::new();
+            let mut hasher = FxHasher::default();
             salt.hash(&mut hasher);
             parts.hash(&mut hasher);
             hasher.finish()

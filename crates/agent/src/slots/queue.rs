@@ -1,9 +1,10 @@
 //! The slot queue of one key: its containers, its waiting calls, and when it wants another container.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use hearth_models::Error;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::time::Instant;
 
 use super::average::Average;
@@ -65,9 +66,9 @@ pub(super) struct Queue<T, W, C> {
     /// Since when a wanted start has lacked memory.
     pub(super) short_of_memory: Option<Instant>,
     idle: Vec<Idle<C>>,
-    busy: HashMap<u64, Busy>,
-    starting: HashMap<u64, Starting>,
-    retiring: HashSet<u64>,
+    busy: FxHashMap<u64, Busy>,
+    starting: FxHashMap<u64, Starting>,
+    retiring: FxHashSet<u64>,
     /// The function changed or is gone, and no call has come since: containers serve who waits, and then go.
     outdated: bool,
     execution: Average,
@@ -87,9 +88,9 @@ impl<T, W, C> Queue<T, W, C> {
             in_ring: false,
             short_of_memory: None,
             idle: Vec::new(),
-            busy: HashMap::new(),
-            starting: HashMap::new(),
-            retiring: HashSet::new(),
+            busy: FxHashMap::default(),
+            starting: FxHashMap::default(),
+            retiring: FxHashSet::default(),
             outdated: false,
             execution: Average::new(),
             start: Average::new(),

@@ -1,9 +1,10 @@
 //! The node: all slot queues, and the memory and the starts they share.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use hearth_models::Error;
+use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 use super::queue::{Gone, Queue};
@@ -19,7 +20,7 @@ const SLOW_START: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Scheduler<T, W, C> {
     limits: Limits,
-    queues: HashMap<SlotKey, Queue<T, W, C>>,
+    queues: FxHashMap<SlotKey, Queue<T, W, C>>,
     /// Keys with waiting calls, in turn.
     ring: VecDeque<SlotKey>,
     starting: usize,
@@ -73,7 +74,7 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            queues: HashMap::new(),
+            queues: FxHashMap::default(),
             ring: VecDeque::new(),
             starting: 0,
             waiting: 0,

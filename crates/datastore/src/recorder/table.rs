@@ -1,11 +1,12 @@
 //! The calls that the store does not show yet: those that run, and those that ended a moment ago.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hearth_models::{AppId, Call, CallId, CallType, Status};
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -39,13 +40,13 @@ impl Entry {
     }
 }
 
-type Shard = HashMap<CallId, Entry>;
+/// Ids are made here and random in part, so that the quickest of hashes spreads them.
+type Shard = FxHashMap<CallId, Entry>;
 
 /// Entries by call id. Locks are held for a few lines and never two at a time.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     shards: [Mutex<Shard>; SHARDS],
-    spread: RandomState,
     ended: Notify,
 }
 
@@ -160,9 +161,9 @@ impl Table {
     }
 
     fn shard(&self, id: CallId) -> MutexGuard<'_, Shard> {
-        let hash = self.spread.hash_one(id);
-        // The remainder is less than SHARDS on every platform.
-        lock(&self.shards[(hash % SHARDS as u64) as usize])
+        // Bits that the maps do not go by. The remainder is less than SHARDS on every platform.
+        let bits = FxBuildHasher.hash_one(id) >> 32;
+        lock(&self.shards[(bits % SHARDS as u64) as usize])
     }
 }
 
