@@ -7,18 +7,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use hearth_datastore::Recorder;
 use hearth_drivers::{Driver, Image};
-use hearth_models::{AppId, Error, FnId, Format};
+use hearth_models::{AppId, Call, Error, FnId, Format};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::answer::Reply;
+use crate::background::{Attempt, Transcript};
 use crate::dispatch::{Dispatch, Place, Template};
 use crate::images::Images;
 use crate::live::LiveCall;
 use crate::metrics::{CallCounts, Names};
 use crate::outgoing::{Prefix, PrefixError};
 use crate::slots::SlotKey;
-use crate::work::{Clock, Work};
+use crate::work::{Clock, Unattended, Work};
 use crate::{Answer, Failure, Invocation, Metrics, RequestBody, Settings, env};
 
 /// Runs calls. Clones are handles of the same agent.
@@ -49,6 +51,8 @@ pub struct Occupancy {
     pub idle: usize,
     /// Memory that containers have reserved, in bytes.
     pub memory_reserved: u64,
+    /// Of that, what idle hot containers have reserved.
+    pub memory_idle: u64,
     /// Memory that they may reserve, in bytes.
     pub memory_capacity: u64,
 }
@@ -83,7 +87,34 @@ impl Agent {
         let live = LiveCall::begin(&invocation, dispatch.settings.max_log, recorder.clone(), metrics);
         let clock = Clock::start(&live, &invocation);
         // Boxed once here, so that the server's future stays small.
-        Box::pin(self.shared.run(invocation, body, live, clock)).await
+        Box::pin(self.shared.run(invocation, body, live, clock, None)).await
+    }
+
+    /// Runs a call of the queue, as [`submit`](Self::submit) does, but for its record: `attempt` is told how it ended.
+    /// Nothing will come of it once `lost` is cancelled.
+    pub(crate) async fn resume(
+        &self,
+        invocation: Invocation,
+        body: Bytes,
+        call: Call,
+        attempt: Attempt,
+        lost: CancellationToken,
+    ) -> Result<Answer, Failure> {
+        let Shared { dispatch, recorder, .. } = &*self.shared;
+        let (metrics, max_log) = (Arc::clone(&dispatch.metrics), dispatch.settings.max_log);
+        let live = LiveCall::resume((call, attempt), &invocation, max_log, recorder.clone(), metrics);
+        let clock = Clock::unattended(&live, &invocation);
+        let transcript = Transcript::new(invocation.function.format, max_log);
+        let unattended = Unattended { lost, transcript };
+        Box::pin(self.shared.run(invocation, full_body(body), live, clock, Some(unattended))).await
+    }
+
+    pub(crate) fn cpus(&self) -> usize {
+        self.shared.dispatch.settings.cpus
+    }
+
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.shared.recorder
     }
 
     /// A function changed or was deleted: its idle containers go at once, busy ones after their call.
@@ -112,6 +143,7 @@ impl Agent {
             busy: gauges.busy,
             idle: gauges.idle,
             memory_reserved: gauges.memory_reserved,
+            memory_idle: gauges.memory_idle,
             memory_capacity: gauges.memory_capacity,
         }
     }
@@ -129,6 +161,7 @@ impl Shared {
         body: RequestBody,
         live: LiveCall,
         clock: Clock,
+        unattended: Option<Unattended>,
     ) -> Result<Answer, Failure> {
         let stop = &self.dispatch.stop;
         let prepared = async {
@@ -153,7 +186,9 @@ impl Shared {
             Ok((prefix, image)) => {
                 let (caller, reply) = oneshot::channel();
                 let settings = &self.dispatch.settings;
-                self.place(Work::new(invocation, (image, prefix), live, clock, caller, settings), reply).await
+                let mut work = Work::new(invocation, (image, prefix), live, clock, caller, settings);
+                work.unattended = unattended;
+                self.place(work, reply).await
             }
             Err(error) => Err(refuse(live, error)),
         }

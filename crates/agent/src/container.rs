@@ -172,11 +172,15 @@ impl Wire {
 
     /// Executes one call: its answer is delivered, its record ended. `answered` is told just before the caller is.
     pub(crate) async fn execute(&mut self, mut work: Box<Work>, answered: impl FnOnce()) -> Fate {
-        work.live.start();
-        work.responder.started(work.live.waited());
+        work.begin();
         self.probe.begin();
         let stop = self.stop.clone();
-        let conversed = stop.run_until_cancelled(self.converse(&mut work)).await;
+        let lost = work.unattended.as_ref().map(|unattended| unattended.lost.clone());
+        let conversed = tokio::select! {
+            biased;
+            conversed = stop.run_until_cancelled(self.converse(&mut work)) => conversed,
+            () = Work::lost(lost) => Some(Err(Error::ClientGone)),
+        };
         let mut result = conversed.unwrap_or(Err(Error::ShuttingDown));
         let last = self.probe.end();
         let live = &work.live;
@@ -215,7 +219,7 @@ impl Wire {
         last.into_iter().for_each(|stat| work.live.sample(stat));
         work.live.end(match &result {
             Err(error) => Err(error),
-            Ok(_) if taken => Ok(()),
+            Ok(_) if taken || work.unattended.is_some() => Ok(()),
             Ok(_) => Err(&Error::ClientGone),
         });
         fate
@@ -366,11 +370,14 @@ impl Fate {
 /// Hands what the decoder has to the responder, as far as that can take it now. Whether the answer is complete.
 fn read_answer(work: &mut Work) -> Result<bool, Error> {
     while !work.responder.is_blocked() {
-        match work.decoder.next()? {
-            Some(Event::Head(head)) => work.responder.head(head),
-            Some(Event::Data(bytes)) => work.responder.data(bytes),
-            Some(Event::End) => return Ok(true),
-            None => return Ok(false),
+        let Some(event) = work.decoder.next()? else { return Ok(false) };
+        if let Some(unattended) = &mut work.unattended {
+            unattended.transcript.note(&event, |bytes| work.live.log(bytes));
+        }
+        match event {
+            Event::Head(head) => work.responder.head(head),
+            Event::Data(bytes) => work.responder.data(bytes),
+            Event::End => return Ok(true),
         }
     }
     Ok(false)

@@ -3,11 +3,14 @@
 //! [`Agent::submit`] takes an [`Invocation`] and the body of its request, and gives the function's [`Answer`] or a
 //! [`Failure`]. Either way the call is recorded, with its log and the samples of what it used.
 //!
+//! [`Background`] runs the calls of a queue the same way, when there is room.
+//!
 //! Inside, `slots` decides which call gets which container, purely; `dispatch` carries that out; `hot` and `cold` are
 //! the lives of containers; `container` is one exchange; `formats` is what is said in it.
 
 mod agent;
 mod answer;
+mod background;
 mod body;
 mod capacity;
 mod cold;
@@ -31,6 +34,7 @@ mod slots;
 mod work;
 
 pub use agent::{Agent, Occupancy, empty_body, full_body};
+pub use background::{Background, submission};
 pub use body::{Aborted, AnswerBody};
 pub use capacity::memory_capacity;
 pub use invocation::{Answer, BodyError, Failure, Invocation, Request, RequestBody};

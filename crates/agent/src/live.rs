@@ -8,6 +8,7 @@ use hearth_models::{Call, Error, MAX_POINTS, Stat, decimate};
 use tokio::time::Instant;
 
 use crate::Invocation;
+use crate::background::{Attempt, Ended, is_result};
 use crate::log::CallLog;
 use crate::metrics::{Metrics, Names};
 
@@ -16,6 +17,8 @@ use crate::metrics::{Metrics, Names};
 #[derive(Debug)]
 pub(crate) struct LiveCall {
     call: Call,
+    /// Of a call of the queue.
+    attempt: Option<Attempt>,
     names: Names,
     log: CallLog,
     samples: Vec<Stat>,
@@ -35,11 +38,34 @@ impl LiveCall {
             call.trigger_id = Some(trigger.id);
             call.path.clone_from(&trigger.source);
         }
+        Self::of(call, None, invocation, max_log, recorder, metrics)
+    }
+
+    /// A call of the queue begins another attempt.
+    pub(crate) fn resume(
+        (call, attempt): (Call, Attempt),
+        invocation: &Invocation,
+        max_log: usize,
+        recorder: Recorder,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self::of(call, Some(attempt), invocation, max_log, recorder, metrics)
+    }
+
+    fn of(
+        call: Call,
+        attempt: Option<Attempt>,
+        invocation: &Invocation,
+        max_log: usize,
+        recorder: Recorder,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let names = Names::of(invocation);
         recorder.begin(&call);
         metrics.queued(&names);
         Self {
             call,
+            attempt,
             names,
             log: CallLog::new(max_log),
             samples: Vec::new(),
@@ -67,6 +93,9 @@ impl LiveCall {
             return;
         }
         self.started = Some(Instant::now());
+        if let Some(attempt) = &mut self.attempt {
+            attempt.waiting = None;
+        }
         self.recorder.update(&self.call);
         self.metrics.started(&self.names);
     }
@@ -91,6 +120,10 @@ impl LiveCall {
 
     fn finish(&mut self, result: Result<(), &Error>) {
         self.ended = true;
+        let attempt = match (self.attempt.take(), result) {
+            (Some(attempt), Err(error)) if !is_result(error) => return self.hand_back(attempt, error),
+            (attempt, _) => attempt,
+        };
         let ended = match result {
             Ok(()) => self.call.succeed(),
             Err(error) => self.call.fail(error.reason(), error.to_string()),
@@ -106,6 +139,18 @@ impl LiveCall {
         );
         let log: Bytes = self.log.take();
         self.recorder.accept(Record { call: self.call.clone(), log: Some(log) });
+        if let Some(attempt) = attempt {
+            // Whoever waits for it keeps its lease until the record is stored.
+            drop(attempt.ended.send(Ended::Recorded));
+        }
+    }
+
+    /// The platform failed, which is no end of a call of the queue.
+    fn hand_back(&mut self, attempt: Attempt, error: &Error) {
+        let started = self.started.is_some();
+        self.metrics.ended(&self.names, started, false);
+        self.recorder.forget(self.call.id);
+        drop(attempt.ended.send(Ended::Failed { error: error.clone(), started }));
     }
 }
 

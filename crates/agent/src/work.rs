@@ -4,8 +4,10 @@ use hearth_drivers::Image;
 use hearth_models::{Error, Format};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 use crate::answer::{Reply, Responder};
+use crate::background::Transcript;
 use crate::formats::Decoder;
 use crate::live::LiveCall;
 use crate::outgoing::{Outgoing, Prefix};
@@ -29,6 +31,13 @@ impl Clock {
         let timeout = invocation.function.limits.timeout();
         Self { start_by: live.accepted() + timeout / 2, deadline: live.accepted() + timeout }
     }
+
+    /// That of a call of the queue, whose execution alone is limited. One that finds no slot for long goes back.
+    pub(crate) fn unattended(live: &LiveCall, invocation: &Invocation) -> Self {
+        const FIND_SLOT: Duration = Duration::from_secs(300);
+        let start_by = live.accepted() + FIND_SLOT;
+        Self { start_by, deadline: start_by + invocation.function.limits.timeout() }
+    }
 }
 
 /// A call with everything that a container needs to execute it.
@@ -43,6 +52,15 @@ pub(crate) struct Work {
     pub(crate) decoder: Decoder,
     pub(crate) format: Format,
     pub(crate) clock: Clock,
+    pub(crate) unattended: Option<Unattended>,
+}
+
+/// What a call has that nobody waits for. Only its execution is limited.
+#[derive(Debug)]
+pub(crate) struct Unattended {
+    /// Cancelled when nothing will come of it any more.
+    pub(crate) lost: CancellationToken,
+    pub(crate) transcript: Transcript,
 }
 
 impl Work {
@@ -64,9 +82,27 @@ impl Work {
             decoder: Decoder::for_call(format, &invocation.request.method, settings.max_response),
             format,
             clock,
+            unattended: None,
             image,
             invocation,
         })
+    }
+
+    /// Its execution begins.
+    pub(crate) fn begin(&mut self) {
+        self.live.start();
+        self.responder.started(self.live.waited());
+        if self.unattended.is_some() {
+            self.clock.deadline = Instant::now() + self.invocation.function.limits.timeout();
+        }
+    }
+
+    /// Returns when nothing will come of it any more.
+    pub(crate) async fn lost(unattended: Option<CancellationToken>) {
+        match unattended {
+            Some(lost) => lost.cancelled().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// It will not run.

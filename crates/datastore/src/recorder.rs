@@ -102,6 +102,11 @@ impl Recorder {
         self.shared.table.change(Arc::new(call.clone()));
     }
 
+    /// A call that had begun here will not end here: it is the store's to tell how it stands.
+    pub fn forget(&self, id: CallId) {
+        self.shared.table.forget(id);
+    }
+
     /// The caller of a call is about to have its answer, and the end of its record will follow at once. Who reads the
     /// call from now on waits for that, for a short time.
     pub fn answered(&self, id: CallId) {

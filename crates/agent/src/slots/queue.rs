@@ -245,6 +245,10 @@ impl<T, W, C> Queue<T, W, C> {
         self.idle.len()
     }
 
+    pub(super) fn idle_memory(&self) -> u64 {
+        self.demand.memory.saturating_mul(self.idle.len() as u64)
+    }
+
     pub(super) fn starting(&self) -> usize {
         self.starting.len()
     }

@@ -67,6 +67,8 @@ pub(crate) struct Gauges {
     pub(crate) busy: usize,
     pub(crate) idle: usize,
     pub(crate) memory_reserved: u64,
+    /// Of that, by containers that idle.
+    pub(crate) memory_idle: u64,
     pub(crate) memory_capacity: u64,
 }
 
@@ -301,6 +303,7 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
             starting: sum.starting + queue.starting(),
             busy: sum.busy + queue.busy(),
             idle: sum.idle + queue.idle(),
+            memory_idle: sum.memory_idle + queue.idle_memory(),
             ..sum
         })
     }

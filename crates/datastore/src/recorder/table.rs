@@ -71,6 +71,17 @@ impl Table {
         self.ended.notify_waiters();
     }
 
+    /// A live call is no concern of this node any more.
+    pub(super) fn forget(&self, id: CallId) {
+        {
+            let mut shard = self.shard(id);
+            if matches!(shard.get(&id), Some(Entry::Live { .. })) {
+                shard.remove(&id);
+            }
+        }
+        self.ended.notify_waiters();
+    }
+
     /// The caller of a live call is about to have its answer.
     pub(super) fn mark_answered(&self, id: CallId) {
         if let Some(Entry::Live { answered, .. }) = self.shard(id).get_mut(&id) {

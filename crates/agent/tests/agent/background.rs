@@ -1,0 +1,278 @@
+//! Calls of the queue, over a real store and in real time: the clock cannot be paused beside a database.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hearth_agent::{Agent, Background, Invocation, Metrics, Request, Settings, submission};
+use hearth_datastore::{
+    Datastore, DefinitionStore, Definitions, DefinitionsSettings, Node, Recorder, RecorderSettings, open,
+};
+use hearth_drivers::scripted::programs::{cat, exit, hang, http_echo, json_echo};
+use hearth_drivers::scripted::{Ledger, Program, Script, ScriptedDriver, Step};
+use hearth_drivers::{Error as DriverError, Exit};
+use hearth_models::{Call, CallFilter, CallId, InstanceId, PerPage, Priority, Reason, RoutePatch, ServerId, Status};
+use hearth_queue::{Queue, QueueSettings, RetryPolicy};
+use http::{HeaderMap, Method, Version};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server without its front.
+struct Stand {
+    store: Arc<dyn Datastore>,
+    definitions: Arc<dyn DefinitionStore>,
+    recorder: Recorder,
+    queue: Queue,
+    agent: Agent,
+    driver: ScriptedDriver,
+    stop: CancellationToken,
+    background: JoinSet<()>,
+    services: JoinSet<()>,
+    _directory: TempDir,
+}
+
+impl Stand {
+    async fn new(script: Script, change: impl FnOnce(&mut Settings)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&format!("sqlite3://{}/hearth.db", directory.path().display())).await.unwrap();
+        let definitions: Arc<dyn DefinitionStore> =
+            Arc::new(Definitions::new(Arc::clone(&store) as _, DefinitionsSettings::default()));
+        let node = Node { server_id: ServerId::generate(), instance_id: InstanceId::generate() };
+        let (mut services, stop) = (JoinSet::new(), CancellationToken::new());
+        let (recorder, recording) = Recorder::new(Arc::clone(&store) as _, RecorderSettings::new(node));
+        services.spawn(async {
+            recording.run(CancellationToken::new()).await;
+        });
+        let retry = RetryPolicy {
+            first: Duration::from_millis(10),
+            longest: Duration::from_millis(20),
+            attempts: NonZeroU32::new(3).unwrap(),
+        };
+        let settings = QueueSettings { retry, renew: Duration::from_millis(50), ..QueueSettings::new(node) };
+        let (queue, service) = Queue::new(Arc::clone(&store).queue(), None, settings);
+        services.spawn(service.run(CancellationToken::new()));
+        let driver = ScriptedDriver::new().with("image", script);
+        let mut settings = Settings { precise_drain: false, cpus: 2, ..Settings::default() };
+        change(&mut settings);
+        let metrics = Arc::new(Metrics::register(&prometheus::Registry::new()).unwrap());
+        let agent = Agent::start(Arc::new(driver.clone()), recorder.clone(), metrics, settings);
+        let mut background = JoinSet::new();
+        let works = Background::new(agent.clone(), queue.clone(), Arc::clone(&definitions));
+        background.spawn(works.run(stop.clone()));
+        Self { store, definitions, recorder, queue, agent, driver, stop, background, services, _directory: directory }
+    }
+
+    async fn of(program: Program) -> Self {
+        Self::new(Script::new(program), |_| {}).await
+    }
+
+    async fn route(&self, format: &str) {
+        let patch = format!(r#"{{"image":"image","type":"async","format":"{format}"}}"#);
+        let patch: RoutePatch = serde_json::from_str(&patch).unwrap();
+        self.definitions.upsert_route("app", "/f", patch).await.unwrap();
+    }
+
+    async fn submit(&self, body: impl Into<Bytes>) -> CallId {
+        let resolved = self.definitions.resolve("app", "/f").await.unwrap();
+        let invocation = Invocation {
+            id: CallId::generate(),
+            app: Arc::clone(&resolved.app),
+            function: Arc::clone(&resolved.function),
+            trigger: Some(Arc::clone(&resolved.trigger)),
+            fn_path: Arc::clone(&resolved.fn_path),
+            request: Request {
+                method: Method::POST,
+                target: "/r/app/f".to_owned(),
+                url: "http://localhost/r/app/f".to_owned(),
+                host: "localhost".to_owned(),
+                version: Version::HTTP_11,
+                headers: HeaderMap::new(),
+                params: vec![("app", "app".to_owned())],
+            },
+        };
+        let submission = submission(&invocation, body.into(), Priority::default(), Duration::ZERO).unwrap();
+        self.queue.accept(submission).await.unwrap();
+        invocation.id
+    }
+
+    async fn call(&self, id: CallId) -> Call {
+        let app = self.definitions.app("app").await.unwrap();
+        self.recorder.call(app.id, id).await.unwrap()
+    }
+
+    /// The call, once it is in this state.
+    async fn until(&self, id: CallId, status: Status) -> Call {
+        let looking = async {
+            loop {
+                let call = self.call(id).await;
+                if call.status() == status {
+                    return call;
+                }
+                assert!(!call.status().is_final(), "it is {call:?}");
+                sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("the call never became {status}"))
+    }
+
+    async fn log(&self, id: CallId) -> Bytes {
+        let app = self.definitions.app("app").await.unwrap();
+        self.recorder.log(app.id, id).await.unwrap()
+    }
+
+    /// Stops everything, and nothing may be left.
+    async fn ends_clean(mut self) {
+        self.stop.cancel();
+        let ending = async {
+            while let Some(ended) = self.background.join_next().await {
+                ended.unwrap();
+            }
+            self.agent.shutdown(PATIENCE).await;
+            self.driver.until(Ledger::is_clean).await;
+        };
+        timeout(PATIENCE, ending).await.expect("something does not end");
+        assert_eq!(self.recorder.live(), 0, "calls are left in memory");
+        self.services.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queued_call_has_a_record_and_its_answer_in_its_log() {
+    let json = "{\"body\":\"hi \u{fffd}\",\"content_type\":\"\",\"protocol\":{\"headers\":{},\"status_code\":200}}\n";
+    for (format, program, log) in [
+        ("default", cat(), &b"hi \xff"[..]),
+        ("http", http_echo(), b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhi \xff"),
+        ("json", json_echo(), json.as_bytes()),
+    ] {
+        let stand = Stand::of(program).await;
+        stand.route(format).await;
+        let id = stand.submit(&b"hi \xff"[..]).await;
+        let call = stand.until(id, Status::Success).await;
+        assert_eq!((call.attempts, call.reason()), (1, None), "{format}");
+        assert!(call.started_at().is_some() && call.completed_at().is_some());
+        assert_eq!(stand.log(id).await, log, "{format}: {:?}", stand.log(id).await);
+        stand.ends_clean().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hundreds_of_calls_share_few_containers_and_all_end() {
+    let stand = Stand::of(http_echo()).await;
+    stand.route("http").await;
+    let mut ids = Vec::new();
+    for n in 0..300 {
+        ids.push(stand.submit(format!("{n}")).await);
+    }
+    for (n, id) in ids.into_iter().enumerate() {
+        assert_eq!(stand.until(id, Status::Success).await.attempts, 1);
+        assert!(stand.log(id).await.ends_with(format!("\r\n\r\n{n}").as_bytes()));
+    }
+    assert!(stand.driver.ledger().created <= 6, "{}", stand.driver.ledger().created);
+    stand.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_of_the_function_is_the_result() {
+    let stand = Stand::of(exit(3)).await;
+    stand.route("default").await;
+    let id = stand.submit("").await;
+    let call = stand.until(id, Status::Error).await;
+    assert_eq!((call.attempts, call.reason(), call.error()), (1, Some(Reason::BadExit), Some("container exit code 3")));
+    stand.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_of_the_platform_is_tried_again_and_then_given_up() {
+    let away = || DriverError::EngineAway { source: None };
+    let script = Script::new(cat()).create(Step::fails(away()).times(1));
+    let stand = Stand::new(script, |_| {}).await;
+    stand.route("default").await;
+    let id = stand.submit("x").await;
+    assert_eq!(stand.until(id, Status::Success).await.attempts, 2);
+    stand.driver.set_away(true);
+    let id = stand.submit("x").await;
+    let call = stand.until(id, Status::Error).await;
+    assert_eq!((call.attempts, call.reason()), (3, Some(Reason::Platform)));
+    assert_eq!(call.error(), Some("given up after 3 attempts: container engine unavailable"));
+    let dead = stand.queue.dead(call.app_id, None, PerPage::default()).await.unwrap();
+    assert_eq!(dead.iter().map(|call| call.id).collect::<Vec<_>>(), [id]);
+    stand.driver.set_away(false);
+    let again = stand.queue.redrive(call.app_id, id).await.unwrap();
+    stand.until(again.id, Status::Success).await;
+    stand.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_that_vanishes_takes_no_call_along() {
+    let stand = Stand::of(hang()).await;
+    stand.route("default").await;
+    let id = stand.submit("x").await;
+    stand.until(id, Status::Running).await;
+    stand.driver.script("image", Script::new(cat()));
+    stand.driver.kill_all(Exit::Vanished);
+    assert_eq!(stand.until(id, Status::Success).await.attempts, 2);
+    stand.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_call_stops_and_so_does_its_container() {
+    let stand = Stand::of(hang()).await;
+    stand.route("http").await;
+    let id = stand.submit("x").await;
+    let call = stand.until(id, Status::Running).await;
+    stand.queue.cancel(call.app_id, id).await.unwrap();
+    timeout(PATIENCE, stand.driver.until(Ledger::is_clean)).await.expect("its container goes on");
+    let call = stand.until(id, Status::Cancelled).await;
+    assert_eq!((call.reason(), call.attempts), (Some(Reason::ApiRequest), 1));
+    stand.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_gives_back_what_has_not_begun() {
+    let stand = Stand::new(Script::new(hang()), |settings| settings.max_containers_per_function = 1).await;
+    stand.route("http").await;
+    let runs = stand.submit("x").await;
+    stand.until(runs, Status::Running).await;
+    let waits = stand.submit("x").await;
+    let leased = async {
+        while stand.store.clone().queue().depth().await.unwrap().leased < 2 {
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(PATIENCE, leased).await.expect("the second call is not leased");
+    stand.stop.cancel();
+    let given_back = async {
+        loop {
+            let depth = stand.store.clone().queue().depth().await.unwrap();
+            if (depth.ready, depth.leased) == (1, 1) {
+                return;
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(PATIENCE, given_back).await.expect("it is not given back");
+    let call = stand.call(waits).await;
+    assert_eq!((call.status(), call.attempts), (Status::Queued, 0));
+    stand.driver.kill_all(Exit::Code(1));
+    stand.until(runs, Status::Error).await;
+    stand.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_a_route_that_is_gone_are_cancelled() {
+    let stand = Stand::new(Script::new(hang()), |settings| settings.max_containers_per_function = 1).await;
+    stand.route("http").await;
+    stand.driver.set_away(true);
+    let id = stand.submit("x").await;
+    stand.definitions.remove_route("app", "/f").await.unwrap();
+    let call = stand.until(id, Status::Cancelled).await;
+    assert_eq!(call.reason(), Some(Reason::ApiRequest));
+    let app = call.app_id;
+    assert_eq!(stand.recorder.calls(app, &CallFilter::default()).await.unwrap(), [call]);
+    stand.ends_clean().await;
+}
