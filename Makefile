@@ -28,7 +28,7 @@ lint: prerequisites ## formatting, clippy and documentation, without a warning
 	else echo 'shellcheck is not installed: the shell scripts were not checked'; fi
 
 .PHONY: unit
-unit: functions ## all tests but those in documentation; most need Docker and the fixture images
+unit: functions databases ## all tests but those in documentation; most need Docker and the fixture images
 	@scripts/tools.sh nextest
 	@scripts/need.sh redis-server:redis-server
 	$(CARGO) nextest run --locked --workspace
@@ -49,6 +49,10 @@ bench: prerequisites ## the server under load, beside containers without it; FLA
 .PHONY: functions
 functions: docker ## the images of the fixture and of the sample functions
 	@scripts/functions.sh
+
+.PHONY: databases
+databases: docker ## the images of the databases that tests start
+	@scripts/databases.sh
 
 .PHONY: docker
 docker: ## a running Docker engine

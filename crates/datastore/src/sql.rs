@@ -12,6 +12,7 @@ mod apps;
 mod calls;
 mod dialect;
 mod drift;
+mod error;
 mod functions;
 mod history;
 mod insert;
@@ -41,15 +42,16 @@ use hearth_models::{
 };
 use serde::Serialize;
 use sqlx::pool::PoolConnection;
-use sqlx::sqlite::SqliteError;
 use sqlx::{Any, AnyPool, Transaction};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use crate::backoff::Backoff;
 use crate::{
     CallStore, Datastore, DefinitionStore, Duty, Error, History, LogEntry, LogStore, Node, QueueStore, Record,
     Recorded, RemovedRoute, Resolved, Result, Retention, RouteChange,
 };
 use dialect::Dialect;
+use error::is_conflict;
 
 pub use open::open;
 
@@ -116,7 +118,7 @@ impl SqlStore {
 #[async_trait]
 impl LogStore for SqlStore {
     async fn put(&self, logs: &[LogEntry]) -> Result<()> {
-        within(GROUP_DEADLINE, self.do_put_logs(logs)).await
+        retrying(GROUP_DEADLINE, || self.do_put_logs(logs)).await
     }
 
     async fn get(&self, app_id: AppId, call_id: CallId) -> Result<Option<Bytes>> {
@@ -124,11 +126,11 @@ impl LogStore for SqlStore {
     }
 
     async fn remove(&self, app_id: AppId, calls: &[CallId]) -> Result<()> {
-        within(GROUP_DEADLINE, self.do_remove_logs(app_id, calls)).await
+        retrying(GROUP_DEADLINE, || self.do_remove_logs(app_id, calls)).await
     }
 
     async fn purge(&self, app_id: AppId, at_most: usize) -> Result<bool> {
-        within(GROUP_DEADLINE, self.do_purge_logs(app_id, at_most)).await
+        retrying(GROUP_DEADLINE, || self.do_purge_logs(app_id, at_most)).await
     }
 
     async fn close(&self) {
@@ -139,7 +141,7 @@ impl LogStore for SqlStore {
 #[async_trait]
 impl CallStore for SqlStore {
     async fn record(&self, node: Node, records: &[Arc<Record>]) -> Result<Recorded> {
-        within(GROUP_DEADLINE, self.do_record(node, records)).await
+        retrying(GROUP_DEADLINE, || self.do_record(node, records)).await
     }
 
     async fn call(&self, app_id: AppId, call_id: CallId) -> Result<Call> {
@@ -156,7 +158,7 @@ impl CallStore for SqlStore {
     }
 
     async fn interrupt(&self, node: Node) -> Result<u64> {
-        within(GROUP_DEADLINE, self.do_interrupt(node)).await
+        retrying(GROUP_DEADLINE, || self.do_interrupt(node)).await
     }
 }
 
@@ -171,18 +173,18 @@ impl History for SqlStore {
     }
 
     async fn remove_calls(&self, app_id: AppId, calls: &[CallId]) -> Result<u64> {
-        within(GROUP_DEADLINE, self.do_remove_calls(app_id, calls)).await
+        retrying(GROUP_DEADLINE, || self.do_remove_calls(app_id, calls)).await
     }
 
     async fn purge(&self, app_id: AppId, at_most: usize) -> Result<bool> {
-        within(GROUP_DEADLINE, self.do_purge(app_id, at_most)).await
+        retrying(GROUP_DEADLINE, || self.do_purge(app_id, at_most)).await
     }
 }
 
 #[async_trait]
 impl DefinitionStore for SqlStore {
     async fn insert_app(&self, app: &App) -> Result<()> {
-        within(DEADLINE, self.do_insert_app(app)).await
+        retrying(DEADLINE, || self.do_insert_app(app)).await
     }
 
     async fn app(&self, name: &str) -> Result<App> {
@@ -198,11 +200,11 @@ impl DefinitionStore for SqlStore {
     }
 
     async fn update_app(&self, name: &str, patch: AppPatch) -> Result<App> {
-        within(DEADLINE, self.do_update_app(name, patch)).await
+        retrying(DEADLINE, || self.do_update_app(name, patch.clone())).await
     }
 
     async fn remove_app(&self, name: &str) -> Result<App> {
-        within(DEADLINE, self.do_remove_app(name)).await
+        retrying(DEADLINE, || self.do_remove_app(name)).await
     }
 
     async fn apps(&self, page: &Page) -> Result<Vec<App>> {
@@ -210,19 +212,19 @@ impl DefinitionStore for SqlStore {
     }
 
     async fn insert_route(&self, app_name: &str, route: Route) -> Result<RouteChange> {
-        within(DEADLINE, self.do_insert_route(app_name, route)).await
+        retrying(DEADLINE, || self.do_insert_route(app_name, route.clone())).await
     }
 
     async fn upsert_route(&self, app_name: &str, path: &str, patch: RoutePatch) -> Result<RouteChange> {
-        within(DEADLINE, self.do_upsert_route(app_name, path, patch)).await
+        retrying(DEADLINE, || self.do_upsert_route(app_name, path, patch.clone())).await
     }
 
     async fn update_route(&self, app_name: &str, path: &str, patch: RoutePatch) -> Result<RouteChange> {
-        within(DEADLINE, self.do_update_route(app_name, path, patch)).await
+        retrying(DEADLINE, || self.do_update_route(app_name, path, patch.clone())).await
     }
 
     async fn remove_route(&self, app_name: &str, path: &str) -> Result<RemovedRoute> {
-        within(DEADLINE, self.do_remove_route(app_name, path)).await
+        retrying(DEADLINE, || self.do_remove_route(app_name, path)).await
     }
 
     async fn route(&self, app_name: &str, path: &str) -> Result<Route> {
@@ -267,7 +269,7 @@ impl Datastore for SqlStore {
     }
 
     async fn take_duty(&self, duty: Duty, node: Node, time: Duration) -> Result<bool> {
-        within(DEADLINE, self.do_take_duty(duty, node, time)).await
+        retrying(DEADLINE, || self.do_take_duty(duty, node, time)).await
     }
 
     async fn close(&self) {
@@ -283,45 +285,24 @@ async fn within<T>(limit: Duration, operation: impl Future<Output = Result<T>>) 
     }
 }
 
+/// As [`within`], for a transaction, which is begun again when another one came in its way.
+async fn retrying<T, F: Future<Output = Result<T>>>(limit: Duration, operation: impl Fn() -> F) -> Result<T> {
+    within(limit, async {
+        for wait in Backoff::new(Duration::from_millis(4), Duration::from_millis(250)).take(10) {
+            match operation().await {
+                Err(error) if is_conflict(&error) => {
+                    tracing::debug!(error = error.chain(), "a transaction is begun again");
+                    sleep(wait).await;
+                }
+                other => return other,
+            }
+        }
+        operation().await
+    })
+    .await
+}
+
 /// A value for a column or parameter that holds JSON.
 fn json<T: Serialize + ?Sized>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|error| Error::Refused(error.into()))
-}
-
-/// Whether a statement failed because a value that must be unique was there already.
-fn unique(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(cause) if cause.is_unique_violation())
-}
-
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        use sqlx::Error as E;
-        match &error {
-            E::Database(cause) => match cause.try_downcast_ref::<SqliteError>() {
-                Some(_) => sqlite_error(error),
-                None => Self::Database(error.into()),
-            },
-            E::Io(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::BeginFailed => {
-                Self::Unavailable(error.into())
-            }
-            E::ColumnDecode { .. } | E::Decode(_) | E::AnyDriverError(_) => Self::corrupt("a row", error),
-            _ => Self::Database(error.into()),
-        }
-    }
-}
-
-/// Sorts the result codes of SQLite by what helps: waiting, nothing, or a person.
-fn sqlite_error(error: sqlx::Error) -> Error {
-    /// BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN.
-    const AWAY: [i32; 8] = [5, 6, 7, 8, 9, 10, 13, 14];
-    /// TOOBIG, CONSTRAINT, MISMATCH.
-    const REFUSED: [i32; 3] = [18, 19, 20];
-    let code = error.as_database_error().and_then(|cause| cause.code());
-    let code: Option<i32> = code.and_then(|code| code.parse().ok());
-    // The low byte is the kind, the rest its detail.
-    match code.map(|code| code & 0xff) {
-        Some(kind) if AWAY.contains(&kind) => Error::Unavailable(error.into()),
-        Some(kind) if REFUSED.contains(&kind) => Error::Refused(error.into()),
-        _ => Error::Database(error.into()),
-    }
 }

@@ -12,6 +12,10 @@ use super::{Counts, Shared};
 use crate::backoff::Backoff;
 use crate::{Error, Record, Recorded, Result};
 
+/// How often a group is tried when the store fails in a way that is not known to pass: for some seconds, because somebody
+/// may be changing the database, but not for ever, because everything behind it waits.
+const FAULTS: u32 = 8;
+
 /// Writes what a [`Recorder`](crate::Recorder) takes.
 #[derive(Debug)]
 pub struct RecorderService {
@@ -58,11 +62,13 @@ impl Shared {
         }
     }
 
-    /// Stores a group; where the store refuses, halves it until the refused row stands alone.
+    /// Stores a group; where the store refuses, or fails in a way that is not known to pass, halves it until the row that
+    /// is to blame stands alone.
     async fn write(&self, group: Vec<Arc<Record>>) {
+        let mut faults = FAULTS;
         let mut parts = vec![group];
         while let Some(mut part) = parts.pop() {
-            match self.persist(&part).await {
+            match self.persist(&part, faults).await {
                 Ok(recorded) => {
                     self.show_from_store(&part);
                     self.backlog.settle(&part, recorded);
@@ -70,6 +76,8 @@ impl Shared {
                 Err(_) if part.len() > 1 => {
                     parts.push(part.split_off(part.len() / 2));
                     parts.push(part);
+                    // The whole has had its chances.
+                    faults = 1;
                 }
                 Err(error) => {
                     for record in &part {
@@ -89,8 +97,8 @@ impl Shared {
         }
     }
 
-    /// Tries until the store has the group or refuses it.
-    async fn persist(&self, group: &[Arc<Record>]) -> Result<Recorded> {
+    /// Tries until the store has the group, refuses it, or has failed `faults` times in a way that is not known to pass.
+    async fn persist(&self, group: &[Arc<Record>], mut faults: u32) -> Result<Recorded> {
         let mut waits = Backoff::new(Duration::from_millis(50), self.settings.longest_backoff);
         loop {
             let error = match self.attempt(group).await {
@@ -98,6 +106,12 @@ impl Shared {
                 Err(error @ Error::Refused(_)) => return Err(error),
                 Err(error) => error,
             };
+            if !error.is_unavailable() {
+                faults = faults.saturating_sub(1);
+                if faults == 0 {
+                    return Err(error);
+                }
+            }
             self.backlog.count(|counts| counts.retries += 1);
             let wait = waits.next().unwrap_or(self.settings.longest_backoff);
             tracing::warn!(

@@ -5,8 +5,9 @@ use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use super::dialect::Dialect;
+use super::error::unique;
+use super::json;
 use super::row::Reader;
-use super::{json, unique};
 use crate::{Error, Result};
 
 /// The columns that [`read`] reads, of the table under the name `a`.

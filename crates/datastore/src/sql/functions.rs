@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use hearth_models::{AppId, FnId, Function, FunctionLimits, Trigger, TriggerId};
+use hearth_models::{AppId, Error as ModelError, FnId, Function, FunctionLimits, Trigger, TriggerId};
 use sqlx::AnyConnection;
 
 use super::dialect::Dialect;
+use super::error::too_long;
 use super::json;
 use super::row::Reader;
 use crate::{Error, Result};
@@ -135,7 +136,7 @@ pub(super) async fn insert_trigger(on: &mut AnyConnection, dialect: Dialect, tri
         "INSERT INTO triggers (id, app_id, fn_id, name, source, headers, annotations, created_at, updated_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     );
-    sqlx::query(sql)
+    let inserted = sqlx::query(sql)
         .bind(trigger.id.to_string())
         .bind(trigger.app_id.to_string())
         .bind(trigger.fn_id.to_string())
@@ -146,8 +147,12 @@ pub(super) async fn insert_trigger(on: &mut AnyConnection, dialect: Dialect, tri
         .bind(trigger.created_at.as_millis())
         .bind(trigger.updated_at.as_millis())
         .execute(on)
-        .await?;
-    Ok(())
+        .await;
+    match inserted {
+        // SQLite takes paths of any length. Of what is written here only the path has no bound of its own.
+        Err(error) if too_long(&error) => Err(ModelError::InvalidRoutePath.into()),
+        other => other.map(drop).map_err(Error::from),
+    }
 }
 
 pub(super) async fn update_trigger(on: &mut AnyConnection, dialect: Dialect, trigger: &Trigger) -> Result<()> {

@@ -44,12 +44,12 @@ impl SqlStore {
         }
         let greatest = self.note_drift(&mut tx, &kept).await?;
         let last = last_words(kept);
-        insert::calls(&mut tx, node, &last).await?;
+        insert::calls(&mut tx, self.dialect, node, &last).await?;
         let logs = last.iter().filter_map(|record| {
             let log = record.log.as_deref()?;
             Some((record.call.app_id, record.call.id, log))
         });
-        insert::logs(&mut tx, logs).await?;
+        insert::logs(&mut tx, self.dialect, logs).await?;
         queue::remove(&mut tx, self.dialect, &ended).await?;
         tx.commit().await?;
         self.drift_ms.fetch_max(greatest, Ordering::Relaxed);
@@ -59,7 +59,7 @@ impl SqlStore {
     pub(super) async fn do_put_logs(&self, entries: &[LogEntry]) -> Result<()> {
         let mut tx = self.begin().await?;
         let logs = entries.iter().map(|entry| (entry.app_id, entry.call_id, &*entry.log));
-        insert::logs(&mut tx, logs).await?;
+        insert::logs(&mut tx, self.dialect, logs).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -9,9 +9,10 @@ use sqlx::any::AnyRow;
 use super::SqlStore;
 use super::apps::{self, app_columns};
 use super::dialect::Dialect;
+use super::error::conflict;
 use super::functions::{self, function_columns, read_function, read_trigger, trigger_columns};
 use super::row::Reader;
-use crate::{RemovedRoute, Resolved, Result, RouteChange};
+use crate::{Error, RemovedRoute, Resolved, Result, RouteChange};
 
 macro_rules! routes {
     ($end:literal) => {
@@ -62,6 +63,10 @@ impl SqlStore {
             // The route is checked before the app is made: a refused one leaves nothing behind.
             let route = patch.create(app_name, path)?;
             let (app, new_app) = self.app_or_new(&mut tx, app_name).await?;
+            if new_app.is_none() && find(&mut tx, self.dialect, app.id, path).await?.is_some() {
+                // Another transaction made both since they were looked for.
+                return Err(conflict(ModelError::RouteExists));
+            }
             self.create(&mut tx, app, new_app, route).await?
         };
         tx.commit().await?;
@@ -151,8 +156,11 @@ impl SqlStore {
             return Ok((app, None));
         }
         let app = App::new(name, Config::default())?;
-        apps::insert(on, self.dialect, &app).await?;
-        Ok((app.clone(), Some(app)))
+        match apps::insert(on, self.dialect, &app).await {
+            // Another transaction made it since it was looked for.
+            Err(Error::Model(there @ ModelError::AppExists)) => Err(conflict(there)),
+            other => other.map(|()| (app.clone(), Some(app))),
+        }
     }
 
     /// The route, with its app held until the transaction ends.

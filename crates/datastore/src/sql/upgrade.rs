@@ -2,10 +2,17 @@
 
 use bytes::Bytes;
 use hearth_models::{CallFilter, Page, Status};
-use sqlx::{AnyConnection, ConnectOptions, Connection};
+use sqlx::any::AnyConnectOptions;
+use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection};
+
+#[path = "../../tests/support/databases.rs"]
+mod databases;
+
+use databases::Database;
 
 use super::dialect::Dialect;
-use super::open::{open_sqlite, sqlite_options};
+use super::open::{open_server, open_sqlite, server_options, sqlite_options};
+use super::url::Target;
 use crate::Datastore;
 
 /// What a database of version 1 can hold. Later versions that need other columns get rows of their own.
@@ -35,10 +42,26 @@ const ROWS: [&str; 8] = [
     "INSERT INTO deletions (app_id, created_at) VALUES ('01JD000000000000000000000Z', 1700000000000)",
 ];
 
-async fn fill(on: &mut AnyConnection) {
+async fn fill(on: &mut AnyConnection, dialect: Dialect) {
     for row in ROWS {
-        sqlx::query(row).execute(&mut *on).await.unwrap();
+        let row = match dialect {
+            Dialect::Postgres => row.replace("x'61206c6f67'", "'\\x61206c6f67'"),
+            Dialect::Sqlite | Dialect::MySql => row.to_owned(),
+        };
+        sqlx::query(AssertSqlSafe(row)).execute(&mut *on).await.unwrap();
     }
+}
+
+/// Makes a database of `version` with [`ROWS`] in it.
+async fn make_old(options: AnyConnectOptions, dialect: Dialect, version: i64) {
+    let mut old = options.connect().await.unwrap();
+    dialect.migrations().run_to(version, &mut old).await.unwrap();
+    fill(&mut old, dialect).await;
+    old.close().await.unwrap();
+}
+
+fn versions(dialect: Dialect) -> impl Iterator<Item = i64> {
+    dialect.migrations().iter().map(|migration| migration.version)
 }
 
 /// That everything in [`ROWS`] is there, as this version shows it.
@@ -60,18 +83,39 @@ async fn assert_kept(store: &impl Datastore) {
 
 #[tokio::test]
 async fn a_database_of_every_earlier_version_keeps_its_data() {
-    let migrations = Dialect::Sqlite.migrations();
-    let versions: Vec<i64> = migrations.iter().map(|migration| migration.version).collect();
-    assert!(versions.len() > 1);
-    for version in versions {
+    for version in versions(Dialect::Sqlite) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("old.db");
-        let mut old = sqlite_options(&path).unwrap().connect().await.unwrap();
-        migrations.run_to(version, &mut old).await.unwrap();
-        fill(&mut old).await;
-        old.close().await.unwrap();
+        make_old(sqlite_options(&path).unwrap(), Dialect::Sqlite, version).await;
         let store = open_sqlite(&path).await.unwrap();
         assert_kept(&store).await;
         store.close().await;
     }
+}
+
+async fn every_earlier_version(dialect: Dialect) {
+    for version in versions(dialect) {
+        let database = match dialect {
+            Dialect::MySql => Database::mariadb().await,
+            _ => Database::postgres().await,
+        };
+        let Target::Server(server) = Target::parse(&database.url()).unwrap() else {
+            panic!("{dialect:?} is on a server");
+        };
+        make_old(server_options(&server).unwrap(), dialect, version).await;
+        let store = open_server(&server).await.unwrap();
+        assert_kept(&store).await;
+        store.close().await;
+        database.remove().await;
+    }
+}
+
+#[tokio::test]
+async fn a_postgres_database_of_every_earlier_version_keeps_its_data() {
+    every_earlier_version(Dialect::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_mariadb_database_of_every_earlier_version_keeps_its_data() {
+    every_earlier_version(Dialect::MySql).await;
 }

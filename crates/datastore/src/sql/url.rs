@@ -1,19 +1,48 @@
 //! `DB_URL`: which database, where.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use sqlx::any::AnyConnectOptions;
 
+use super::dialect::Dialect;
 use crate::{Error, Result};
 
 /// What a `DB_URL` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
+    /// The file of a SQLite database.
     Sqlite(PathBuf),
+    /// A database at the other end of a connection.
+    Server(Server),
+}
+
+/// A database that a server keeps.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Server {
+    /// Which kind.
+    pub(super) dialect: Dialect,
+    /// The driver's URL, which may hold a password.
+    pub(super) url: String,
+    /// The same for a person to read: no user, no password, no options.
+    pub(super) shown: String,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Server").field(&self.shown).finish()
+    }
 }
 
 impl Target {
-    /// Reads `sqlite3:///absolute/path`, `sqlite3://relative/path`, and the same with `sqlite`.
+    /// Reads
+    ///
+    /// * `sqlite3:///absolute/path`, `sqlite3://relative/path`, and the same with `sqlite`;
+    /// * `postgres://user:password@host:5432/database?sslmode=disable`, and the same with `postgresql`;
+    /// * `mysql://user:password@host:3306/database`, `mysql://user:password@tcp(host:3306)/database` as Fn documents it,
+    ///   and both with `mariadb`.
     ///
     /// No message repeats more of the URL than its scheme: the rest may hold a password.
     pub(super) fn parse(url: &str) -> Result<Self> {
@@ -22,13 +51,55 @@ impl Target {
         };
         match scheme {
             "sqlite3" | "sqlite" => sqlite_path(rest).map(Self::Sqlite),
+            "postgres" | "postgresql" => server(Dialect::Postgres, format!("postgres://{rest}")).map(Self::Server),
+            "mysql" | "mariadb" => server(Dialect::MySql, mysql_url(rest)).map(Self::Server),
             other => Err(Error::Config(format!("db type not supported {other}"))),
         }
     }
 }
 
+fn bad<T>(why: &str) -> Result<T> {
+    Err(Error::Config(format!("bad DB URL: {why}")))
+}
+
+fn server(dialect: Dialect, url: String) -> Result<Server> {
+    let Ok(options) = AnyConnectOptions::from_str(&url) else {
+        return bad("expected the form scheme://user:password@host:port/database, with %-escapes where needed");
+    };
+    let parsed = &options.database_url;
+    let Some(host) = parsed.host_str().filter(|host| !host.is_empty()) else {
+        return bad("it names no host");
+    };
+    let database = parsed.path().trim_start_matches('/');
+    if database.is_empty() || database.contains('/') {
+        return bad("it names no database");
+    }
+    let port = parsed.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let shown = format!("{}://{host}{port}/{database}", parsed.scheme());
+    Ok(Server { dialect, shown, url })
+}
+
+/// The URL for the driver out of what may be a data source name of Go's MySQL driver: `tcp(host:port)` as the host, and
+/// `tls`, which must not be ignored, as an option.
+fn mysql_url(rest: &str) -> String {
+    let rest = match rest.split_once("@tcp(").and_then(|(user, rest)| Some((user, rest.split_once(')')?))) {
+        Some((user, (host, rest))) => format!("{user}@{host}{rest}"),
+        None => rest.to_owned(),
+    };
+    let Some((place, options)) = rest.split_once('?') else {
+        return format!("mysql://{rest}");
+    };
+    let options = options.split('&').map(|option| match option {
+        "tls=true" => "ssl-mode=VERIFY_IDENTITY",
+        "tls=skip-verify" => "ssl-mode=REQUIRED",
+        "tls=preferred" => "ssl-mode=PREFERRED",
+        "tls=false" => "ssl-mode=DISABLED",
+        other => other,
+    });
+    format!("mysql://{place}?{}", options.collect::<Vec<_>>().join("&"))
+}
+
 fn sqlite_path(rest: &str) -> Result<PathBuf> {
-    let bad = |why: &str| Err(Error::Config(format!("bad DB URL: {why}")));
     if rest.contains(['?', '#']) {
         return bad("a SQLite URL has no options; write ? as %3F and # as %23");
     }
@@ -66,11 +137,49 @@ mod tests {
         }
     }
 
+    fn server(url: &str) -> Server {
+        match Target::parse(url).unwrap() {
+            Target::Server(server) => server,
+            other @ Target::Sqlite(_) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_forms_of_the_contract_name_servers() {
+        for (url, dialect, driver, shown) in [
+            (
+                "postgres://u:secret@h:5432/db?sslmode=disable",
+                Dialect::Postgres,
+                "postgres://u:secret@h:5432/db?sslmode=disable",
+                "postgres://h:5432/db",
+            ),
+            ("postgresql://u:secret@h/db", Dialect::Postgres, "postgres://u:secret@h/db", "postgres://h/db"),
+            ("mysql://u:secret@h:3306/db", Dialect::MySql, "mysql://u:secret@h:3306/db", "mysql://h:3306/db"),
+            ("mysql://u:secret@tcp(h:3306)/db", Dialect::MySql, "mysql://u:secret@h:3306/db", "mysql://h:3306/db"),
+            (
+                "mariadb://u:secret@tcp(h)/db?parseTime=true&tls=true",
+                Dialect::MySql,
+                "mysql://u:secret@h/db?parseTime=true&ssl-mode=VERIFY_IDENTITY",
+                "mysql://h/db",
+            ),
+        ] {
+            let server = server(url);
+            assert_eq!((server.dialect, &*server.url, &*server.shown), (dialect, driver, shown));
+            assert!(!format!("{server:?}").contains("secret"));
+        }
+    }
+
     #[test]
     fn other_urls_are_refused_in_one_line_without_secrets() {
         for (url, message) in [
             ("bolt:///x", "db type not supported bolt"),
-            ("postgres://u:secret@h/db", "db type not supported postgres"),
+            ("postgres://u:secret@h", "bad DB URL: it names no database"),
+            ("postgres://u:secret@h/a/b", "bad DB URL: it names no database"),
+            ("postgres:///db", "bad DB URL: it names no host"),
+            (
+                "mysql://u:secret@h:port/db",
+                "bad DB URL: expected the form scheme://user:password@host:port/database, with %-escapes where needed",
+            ),
             ("hearth.db", "bad DB URL: expected the form sqlite3:///path/to/file.db"),
             ("sqlite3://", "bad DB URL: the path names no file"),
             ("sqlite3:///data/", "bad DB URL: the path names no file"),

@@ -4,9 +4,12 @@
 
 mod apps;
 mod calls;
+#[path = "../support/databases.rs"]
+mod databases;
 mod history;
 mod lists;
 mod make;
+mod opening;
 mod queue;
 mod routes;
 
@@ -18,8 +21,10 @@ macro_rules! suite {
                 $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {
                     let stand = crate::make::$store().await;
-                    crate::$area::$test(std::sync::Arc::clone(&stand.store)).await;
-                    stand.store.close().await;
+                    let store = stand.open().await;
+                    crate::$area::$test(std::sync::Arc::clone(&store)).await;
+                    store.close().await;
+                    stand.remove().await;
                 })*
             })*
         }
@@ -47,6 +52,7 @@ macro_rules! every_test {
                 names_that_derive_from_paths_are_unique
                 removing_a_route_removes_its_function
                 resolving_tells_a_missing_app_from_a_missing_route
+                a_path_that_is_too_long_is_refused_as_such
                 concurrent_changes_of_one_route_lose_nothing
             }
             calls {
@@ -110,4 +116,4 @@ macro_rules! every_test {
     };
 }
 
-every_test! { sqlite }
+every_test! { sqlite postgres mariadb }

@@ -10,16 +10,45 @@ use hearth_models::{
 };
 use tempfile::TempDir;
 
-/// A store and what must live as long as it.
-pub(crate) struct Stand {
-    pub(crate) store: Arc<dyn Datastore>,
-    _directory: TempDir,
+use crate::databases::Database;
+
+/// Where a store is kept: empty at first.
+pub(crate) enum Stand {
+    Directory(TempDir),
+    Server(Database),
+}
+
+impl Stand {
+    /// The `DB_URL` of the store.
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Directory(directory) => format!("sqlite3://{}/hearth.db", directory.path().display()),
+            Self::Server(database) => database.url(),
+        }
+    }
+
+    pub(crate) async fn open(&self) -> Arc<dyn Datastore> {
+        open(&self.url()).await.unwrap()
+    }
+
+    pub(crate) async fn remove(self) {
+        match self {
+            Self::Directory(directory) => directory.close().unwrap(),
+            Self::Server(database) => database.remove().await,
+        }
+    }
 }
 
 pub(crate) async fn sqlite() -> Stand {
-    let directory = tempfile::tempdir().unwrap();
-    let url = format!("sqlite3://{}/hearth.db", directory.path().display());
-    Stand { store: open(&url).await.unwrap(), _directory: directory }
+    Stand::Directory(tempfile::tempdir().unwrap())
+}
+
+pub(crate) async fn postgres() -> Stand {
+    Stand::Server(Database::postgres().await)
+}
+
+pub(crate) async fn mariadb() -> Stand {
+    Stand::Server(Database::mariadb().await)
 }
 
 pub(crate) fn node() -> Node {

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hearth_datastore::Datastore;
-use hearth_models::{AppPatch, CallType, Error, FnId, Page, TriggerId};
+use hearth_models::{AppPatch, CallId, CallType, Error, FnId, Page, TriggerId};
 use tokio::task::JoinSet;
 
 use crate::make::{app, config, patch, route, told};
@@ -167,6 +167,20 @@ pub(crate) async fn resolving_tells_a_missing_app_from_a_missing_route(store: Ar
     store.update_app("app", config).await.unwrap();
     let found = store.resolve("app", "/a").await.unwrap();
     assert_eq!(found.app.config.0["k"], "v");
+}
+
+/// An index of some databases holds no more than a few thousand bytes.
+pub(crate) async fn a_path_that_is_too_long_is_refused_as_such(store: Arc<dyn Datastore>) {
+    let fits = format!("/{}", "é".repeat(300));
+    store.insert_route("app", route("app", &fits)).await.unwrap();
+    assert_eq!(store.route("app", &fits).await.unwrap().path, fits);
+    // Nothing in it repeats, so that no compression makes it fit.
+    let long: String = std::iter::repeat_with(|| CallId::generate().to_string()).take(1000).collect();
+    let long = format!("/{long}");
+    match store.insert_route("app", route("app", &long)).await {
+        Ok(_) => assert_eq!(store.route("app", &long).await.unwrap().path, long),
+        refused => assert_eq!(told(refused), Error::InvalidRoutePath),
+    }
 }
 
 pub(crate) async fn concurrent_changes_of_one_route_lose_nothing(store: Arc<dyn Datastore>) {

@@ -179,6 +179,22 @@ async fn there_is_no_room_while_too_many_bytes_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_store_fails_on_does_not_hold_up_the_rest_for_ever() {
+    let bench = Bench::new(|_| {});
+    let records: Vec<Record> = (0..16).map(|_| bench.record()).collect();
+    bench.store.with(|state| state.faulty.insert(records[5].call.id));
+    for record in records {
+        bench.recorder.accept(record);
+    }
+    let counts = bench.settled().await;
+    assert_eq!((counts.stored, counts.refused), (15, 1));
+    // Eight times as a whole, then once per half of what is left.
+    let groups = bench.store.with(|state| state.groups.clone());
+    assert_eq!(groups[..9], [16, 16, 16, 16, 16, 16, 16, 16, 8]);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn refused_rows_are_isolated_and_the_rest_is_stored() {
     let bench = Bench::new(|_| {});
     bench.store.with(|state| state.away = true);

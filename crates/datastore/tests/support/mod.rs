@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) lost_answers: usize,
     /// Calls that are refused, and their whole group with them.
     pub(crate) refused: HashSet<CallId>,
+    /// Calls on which the store fails, and their whole group with them.
+    pub(crate) faulty: HashSet<CallId>,
     /// Apps that are gone.
     pub(crate) gone: HashSet<AppId>,
     pub(crate) calls: HashMap<CallId, Call>,
@@ -78,6 +80,9 @@ impl CallStore for Fake {
             state.groups.push(records.len());
             if records.iter().any(|record| state.refused.contains(&record.call.id)) {
                 return Err(Error::Refused("the fake refuses it".into()));
+            }
+            if records.iter().any(|record| state.faulty.contains(&record.call.id)) {
+                return Err(Error::Database("the fake is broken".into()));
             }
             let mut recorded = Recorded::default();
             for Record { call, log } in records.iter().map(AsRef::as_ref) {

@@ -54,7 +54,7 @@ settings! {
     SERVER_ID = Setting::new("server-id", "ID", "kept in the data directory",
         "Whose containers these are, over restarts: 26 characters, a ULID");
     DB_URL = Setting::new("db-url", "URL", "hearth.db in the data directory",
-        "The database: sqlite3:///absolute/path or sqlite3://relative/path").or("DB_URL").secret();
+        "The database: sqlite3:///absolute/path, sqlite3://relative/path, postgres://user:password@host:5432/database, or mysql:// like that (MariaDB too)").or("DB_URL").secret();
     LOGSTORE_URL = Setting::new("logstore-url", "URL", "the database",
         "Where logs of calls are kept; so far only the database").or("LOGSTORE_URL").secret();
     MQ_URL = Setting::new("mq-url", "URL", "the database",

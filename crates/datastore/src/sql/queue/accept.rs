@@ -39,7 +39,7 @@ impl SqlStore {
         let records: Vec<Record> = new.iter().map(|new| Record { call: new.call.clone(), log: None }).collect();
         let records: Vec<&Record> = records.iter().collect();
         self.note_drift(on, &records).await?;
-        insert::calls(on, node, &records).await?;
+        insert::calls(on, self.dialect, node, &records).await?;
         insert_entries(on, self.dialect, new).await?;
         insert_payloads(on, self.dialect, new).await
     }

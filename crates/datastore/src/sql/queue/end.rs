@@ -141,7 +141,7 @@ async fn end(
         let call_id = row.parsed()?;
         logs.push((row.parsed()?, call_id, b""));
     }
-    insert::logs(on, logs.into_iter()).await
+    insert::logs(on, dialect, logs.into_iter()).await
 }
 
 impl SqlStore {

@@ -18,7 +18,7 @@ use sqlx::any::AnyRow;
 
 use super::dialect::Dialect;
 use super::row::Reader;
-use super::{DEADLINE, GROUP_DEADLINE, SqlStore, json, within};
+use super::{DEADLINE, GROUP_DEADLINE, SqlStore, json, retrying, within};
 use crate::{
     Advanced, Cancelled, Depth, Lease, Leased, Node, QueueStore, Result, Standing, Submission, Terms, Verdict,
 };
@@ -51,35 +51,35 @@ const CALLS_WAIT: &str = update_calls!("status = $1, started_at = NULL");
 #[async_trait]
 impl QueueStore for SqlStore {
     async fn accept(&self, node: Node, group: &[Submission]) -> Result<Vec<CallId>> {
-        within(GROUP_DEADLINE, self.do_accept(node, group)).await
+        retrying(GROUP_DEADLINE, || self.do_accept(node, group)).await
     }
 
     async fn reserve(&self, terms: Terms, at_most: usize) -> Result<Vec<Leased>> {
-        within(DEADLINE, self.do_reserve(terms, at_most)).await
+        retrying(DEADLINE, || self.do_reserve(terms, at_most)).await
     }
 
     async fn reserve_these(&self, terms: Terms, calls: &[CallId]) -> Result<Vec<Leased>> {
-        within(DEADLINE, self.do_reserve_these(terms, calls)).await
+        retrying(DEADLINE, || self.do_reserve_these(terms, calls)).await
     }
 
     async fn renew(&self, leases: &[Lease], until: Timestamp) -> Result<Vec<Lease>> {
-        within(DEADLINE, self.do_renew(leases, until)).await
+        retrying(DEADLINE, || self.do_renew(leases, until)).await
     }
 
     async fn give_back(&self, leases: &[Lease]) -> Result<usize> {
-        within(DEADLINE, self.do_give_back(leases)).await
+        retrying(DEADLINE, || self.do_give_back(leases)).await
     }
 
     async fn retry(&self, lease: Lease, due_at: Timestamp) -> Result<bool> {
-        within(DEADLINE, self.do_retry(lease, due_at)).await
+        retrying(DEADLINE, || self.do_retry(lease, due_at)).await
     }
 
     async fn bury(&self, lease: Lease, verdict: &Verdict, now: Timestamp) -> Result<bool> {
-        within(DEADLINE, self.do_bury(lease, verdict, now)).await
+        retrying(DEADLINE, || self.do_bury(lease, verdict, now)).await
     }
 
     async fn advance(&self, now: Timestamp, last_attempt: u32) -> Result<Advanced> {
-        within(DEADLINE, self.do_advance(now, last_attempt)).await
+        retrying(DEADLINE, || self.do_advance(now, last_attempt)).await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>> {
@@ -87,11 +87,11 @@ impl QueueStore for SqlStore {
     }
 
     async fn release_own(&self, node: Node, now: Timestamp, last_attempt: u32) -> Result<Advanced> {
-        within(GROUP_DEADLINE, self.do_release_own(node, now, last_attempt)).await
+        retrying(GROUP_DEADLINE, || self.do_release_own(node, now, last_attempt)).await
     }
 
     async fn cancel(&self, app_id: AppId, call_id: CallId, now: Timestamp) -> Result<Cancelled> {
-        within(DEADLINE, self.do_cancel(app_id, call_id, now)).await
+        retrying(DEADLINE, || self.do_cancel(app_id, call_id, now)).await
     }
 
     async fn dead(&self, app_id: AppId, cursor: Option<&str>, per_page: PerPage) -> Result<Vec<Call>> {
@@ -99,7 +99,7 @@ impl QueueStore for SqlStore {
     }
 
     async fn redrive(&self, node: Node, app_id: AppId, call_id: CallId) -> Result<Submission> {
-        within(DEADLINE, self.do_redrive(node, app_id, call_id)).await
+        retrying(DEADLINE, || self.do_redrive(node, app_id, call_id)).await
     }
 
     async fn waiting(&self, app_id: AppId) -> Result<u64> {

@@ -1,44 +1,37 @@
-//! Opening a store: the file, the connections, the schema.
+//! Opening a SQLite database: the directory, the file, the connections.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, install_default_drivers};
-use sqlx::migrate::MigrateError;
 use sqlx::{AnyConnection, ConnectOptions, Connection};
+use tokio::time::{Instant, sleep};
 
-use super::dialect::Dialect;
-use super::url::{Target, sqlite_url};
-use super::{SqlStore, drift};
-use crate::{Datastore, Error, Result};
+use super::{migrate, one_line};
+use crate::sql::dialect::Dialect;
+use crate::sql::url::sqlite_url;
+use crate::sql::{SqlStore, drift};
+use crate::{Error, Result};
 
 /// Connections that read. Reads are short, and the machine has more to do than that.
 const READERS: u32 = 4;
 /// How long a write waits for a connection, and for another process that holds SQLite's lock.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a start waits for that of another server.
+const STARTING: Duration = Duration::from_secs(60);
 
-/// Opens the store that `url` names, and creates it or brings its schema up to date where needed.
-///
-/// # Errors
-/// [`Error::Config`], one line without secrets: a URL that is wrong or of an unsupported kind, a file or directory that
-/// cannot be made or opened, a database that this version does not understand.
-pub async fn open(url: &str) -> Result<Arc<dyn Datastore>> {
-    match Target::parse(url)? {
-        Target::Sqlite(path) => Ok(Arc::new(open_sqlite(&path).await?)),
-    }
-}
-
-pub(super) async fn open_sqlite(path: &Path) -> Result<SqlStore> {
+pub(in crate::sql) async fn open_sqlite(path: &Path) -> Result<SqlStore> {
     let path = prepare(path)?;
-    let cannot = |error: sqlx::Error| Error::Config(format!("cannot open database {}: {error}", path.display()));
+    let cannot = |error: sqlx::Error| cannot_open(&path, error);
     let options = sqlite_options(&path)?;
+    let _alone = alone(&path).await?;
     // The first connection stands alone, because a pool would try again and again and then not say why.
     let mut first = options.connect().await.map_err(cannot)?;
     set_up_sqlite(&mut first).await.map_err(cannot)?;
-    migrate(&mut first, Dialect::Sqlite, &path).await?;
+    migrate(&mut first, Dialect::Sqlite, &path.display()).await?;
     first.close().await.map_err(cannot)?;
     let write = sqlite_pool(1).connect_with(options.clone()).await;
     let read = sqlite_pool(READERS).connect_with(options).await;
@@ -51,12 +44,36 @@ pub(super) async fn open_sqlite(path: &Path) -> Result<SqlStore> {
 }
 
 /// How the file at the absolute `path` is opened.
-pub(super) fn sqlite_options(path: &Path) -> Result<AnyConnectOptions> {
+pub(in crate::sql) fn sqlite_options(path: &Path) -> Result<AnyConnectOptions> {
     install_default_drivers();
     let options = AnyConnectOptions::from_str(&sqlite_url(path)?);
     let options =
         options.map_err(|error| Error::Config(format!("cannot open database {}: {error}", path.display())))?;
     Ok(options.disable_statement_logging())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "a function for map_err")]
+fn cannot_open(path: &Path, error: sqlx::Error) -> Error {
+    Error::Config(format!("cannot open database {}: {}", path.display(), one_line(&error)))
+}
+
+/// Waits until no other process prepares a database in the same directory; none begins while the answer is held. SQLite's
+/// own locks end with each step of the schema.
+async fn alone(path: &Path) -> Result<File> {
+    let directory = path.parent().unwrap_or(path);
+    let cannot = |error: std::io::Error| Error::Config(format!("cannot use {}: {error}", directory.display()));
+    let file = File::open(directory).map_err(cannot)?;
+    let deadline = Instant::now() + STARTING;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(cannot(error)),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => {
+                return Err(Error::Config(format!("another server is preparing {}", path.display())));
+            }
+            Err(TryLockError::WouldBlock) => sleep(Duration::from_millis(20)).await,
+        }
+    }
 }
 
 /// Makes the directories above `path`, and the path absolute, so that a later change of directory changes nothing.
@@ -101,19 +118,4 @@ async fn set_up_sqlite(connection: &mut AnyConnection) -> sqlx::Result<()> {
         sqlx::query(pragma).execute(&mut *connection).await?;
     }
     Ok(())
-}
-
-async fn migrate(on: &mut AnyConnection, dialect: Dialect, path: &Path) -> Result<()> {
-    let path = path.display();
-    let migrations = dialect.migrations();
-    let known = migrations.iter().map(|migration| migration.version).max();
-    migrations.run(on).await.map_err(|error| {
-        Error::Config(match error {
-            MigrateError::VersionMissing(found) if Some(found) > known => format!(
-                "database {path} is from a newer version of Hearth: its schema is {found}, this program knows {}",
-                known.unwrap_or_default()
-            ),
-            other => format!("cannot prepare database {path}: {other}"),
-        })
-    })
 }

@@ -1,4 +1,4 @@
-//! How a group of calls or logs gets into its table: by statements of a few fixed sizes, one row of parameters each.
+//! Groups as rows of parameters, in statements of a few fixed sizes. For SQLite.
 //!
 //! A group takes the smallest statement that holds it, and the rows that it does not need stay NULL and are let be, so
 //! a group of up to 128 is one statement and its text is one that the connection has prepared before. The other way,
@@ -9,7 +9,8 @@ use hearth_models::{AppId, CallId, Timestamp};
 use sqlx::any::AnyArguments;
 use sqlx::{Any, AnyConnection, Arguments, Encode, Type};
 
-use super::stats;
+use super::error_text;
+use crate::sql::stats;
 use crate::{Error, Node, Record, Result};
 
 /// A statement with a number of rows of parameters, in the sizes that there are.
@@ -93,8 +94,7 @@ pub(super) async fn calls(on: &mut AnyConnection, node: Node, records: &[&Record
     Ok(())
 }
 
-pub(super) async fn logs(on: &mut AnyConnection, logs: impl Iterator<Item = (AppId, CallId, &[u8])>) -> Result<()> {
-    let logs: Vec<_> = logs.collect();
+pub(super) async fn logs(on: &mut AnyConnection, logs: &[(AppId, CallId, &[u8])]) -> Result<()> {
     for part in logs.chunks(MANY) {
         let mut values = Values::with_capacity(part.len() * LOG_COLUMNS);
         for (app_id, call_id, log) in part {
@@ -132,8 +132,7 @@ impl Values {
         self.add(call.call_type.as_str())?;
         self.add(call.status().as_str())?;
         self.add(call.reason().map(|reason| reason.as_str()))?;
-        // A sentence may quote a function's output, and not every database can hold a NUL in a text.
-        self.add(call.error().map(|text| text.replace('\0', "\u{fffd}")))?;
+        self.add(error_text(call))?;
         self.add(i64::from(call.attempts))?;
         self.add(call.created_at.as_millis())?;
         self.add(call.started_at().map(Timestamp::as_millis))?;
