@@ -79,6 +79,8 @@ mod linux {
                 let mut ready = self.0.readable().await?;
                 let read = ready.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut [0; 8])?));
                 if let Ok(result) = read {
+                    // It fires once: looked at again before it is set again, it would only say that it has not.
+                    ready.clear_ready();
                     return result.map(drop);
                 }
             }
