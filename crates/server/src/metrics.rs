@@ -92,7 +92,7 @@ impl Gauges {
     }
 
     fn set(&self, occupancy: &Occupancy) {
-        let Occupancy { waiting, starting, busy, idle, memory_reserved, memory_capacity } = *occupancy;
+        let Occupancy { waiting, starting, busy, idle, memory_reserved, memory_capacity, .. } = *occupancy;
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         self.waiting.set(count(waiting));
