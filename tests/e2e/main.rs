@@ -25,4 +25,5 @@ mod isolation;
 mod management;
 mod operations;
 mod outcomes;
+mod postgres;
 mod registries;

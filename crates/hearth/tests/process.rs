@@ -25,7 +25,7 @@ fn lines(bytes: &[u8]) -> Vec<String> {
 fn all_bad_settings_are_reported_at_once_and_nothing_is_started() {
     let home = tempfile::tempdir().unwrap();
     let environment =
-        [("PORT", "http"), ("FN_LOG_LEVEL", "loud"), ("MQ_URL", "bolt:///mq.db"), ("DB_URL", "mysql://u:pw@h/d")];
+        [("PORT", "http"), ("FN_LOG_LEVEL", "loud"), ("MQ_URL", "bolt:///mq.db"), ("DB_URL", "oracle://u:pw@h/d")];
     let output = hearth(home.path(), &["serve", "--listen", "nowhere"], &environment);
     assert_eq!(output.status.code(), Some(64));
     let said = lines(&output.stderr);

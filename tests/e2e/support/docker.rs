@@ -61,6 +61,11 @@ impl Engine {
         }
     }
 
+    /// Removes a container, if it is there; for when a test is over, however it ended.
+    pub(crate) fn remove_container(&self, id: &str) {
+        drop(self.command().into_std().args(["rm", "--force", "--volumes", id]).output());
+    }
+
     /// Removes an image, if it is there; for when a test is over, however it ended.
     pub(crate) fn forget_image(&self, name: &str) {
         drop(self.command().into_std().args(["rmi", "--force", name]).output());

@@ -3,6 +3,7 @@
 mod client;
 mod docker;
 mod eventually;
+mod postgres;
 mod private_engine;
 mod record;
 mod registry;
@@ -12,6 +13,7 @@ mod server;
 pub(crate) use client::{Reply, Request};
 pub(crate) use docker::{Engine, FIXTURE};
 pub(crate) use eventually::eventually;
+pub(crate) use postgres::{Cut, Postgres};
 pub(crate) use private_engine::PrivateEngine;
 pub(crate) use record::{MEASURES, Record};
 pub(crate) use registry::{Mood, Registry};

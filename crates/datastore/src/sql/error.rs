@@ -57,9 +57,9 @@ impl From<sqlx::Error> for Error {
                 Kind::Refused => Self::Refused(error.into()),
                 Kind::Fault => Self::Database(error.into()),
             },
-            E::Io(_) | E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::BeginFailed => {
-                Self::Unavailable(error.into())
-            }
+            // A connection that cannot be made, breaks off, or on which something else than a database answers.
+            E::Io(_) | E::Tls(_) | E::Protocol(_) | E::Configuration(_) => Self::Unavailable(error.into()),
+            E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::BeginFailed => Self::Unavailable(error.into()),
             E::ColumnDecode { .. } | E::Decode(_) | E::AnyDriverError(_) => Self::corrupt("a row", error),
             E::Encode(_) => Self::Refused(error.into()),
             _ => Self::Database(error.into()),
@@ -150,6 +150,13 @@ fn mysql(number: u16, state: Option<&str>) -> Kind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a proxy says whose database is away is no answer of the database.
+    #[test]
+    fn a_connection_that_makes_no_sense_is_a_database_that_is_away() {
+        let error = Error::from(sqlx::Error::Protocol("unexpected response from SSLRequest: 0x00".into()));
+        assert!(error.is_unavailable() && !is_conflict(&error), "{error:?}");
+    }
 
     #[test]
     fn every_database_says_it_its_own_way() {

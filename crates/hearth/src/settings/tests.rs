@@ -86,7 +86,7 @@ fn everything_that_is_wrong_is_reported_at_once() {
             ("FN_LOG_LEVEL", "loud"),
             ("API_CORS", "example.com"),
             ("MQ_URL", "bolt:///data/mq.db"),
-            ("DB_URL", "postgres://u:secret@h/db"),
+            ("DB_URL", "oracle://u:secret@h/db"),
             ("LOGSTORE_URL", "s3://key:secret@h/r/b"),
             ("ZIPKIN_URL", "http://zipkin:9411"),
             ("DOCKER_TLS_VERIFY", "1"),
@@ -108,7 +108,7 @@ fn everything_that_is_wrong_is_reported_at_once() {
         "bad setting FN_LOG_LEVEL 'loud': Invalid log level.",
         "bad setting API_CORS 'example.com': origin 'example.com' does not begin with http:// or https://",
         "bad setting MQ_URL: bolt is not supported; the queue is kept in the database",
-        "bad setting DB_URL: postgres is not built yet",
+        "bad setting DB_URL: db type not supported oracle",
         "bad setting FN_MAX_REQUEST_HEAD '1MiB': expected 1KiB to 128KiB",
         "bad setting FN_DRAIN_TIMEOUT '30': expected a whole number and a unit",
     ] {
