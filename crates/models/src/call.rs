@@ -61,6 +61,18 @@ pub struct InvalidTransition {
     pub to: Status,
 }
 
+impl Reason {
+    /// What a call becomes that ends for this reason.
+    #[must_use]
+    pub const fn status(self) -> Status {
+        match self {
+            Self::Timeout => Status::Timeout,
+            Self::ClientRequest | Self::ApiRequest => Status::Cancelled,
+            _ => Status::Error,
+        }
+    }
+}
+
 impl Status {
     /// Whether the call has ended.
     #[must_use]
@@ -212,11 +224,7 @@ impl Call {
     /// # Errors
     /// When it has ended already.
     pub fn fail(&mut self, reason: Reason, error: impl Into<String>) -> Result<(), InvalidTransition> {
-        self.become_(match reason {
-            Reason::Timeout => Status::Timeout,
-            Reason::ClientRequest | Reason::ApiRequest => Status::Cancelled,
-            _ => Status::Error,
-        })?;
+        self.become_(reason.status())?;
         self.reason = Some(reason);
         self.error = Some(error.into());
         self.completed_at = Some(Timestamp::now());

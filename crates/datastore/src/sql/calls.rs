@@ -37,6 +37,11 @@ impl SqlStore {
     }
 
     pub(super) async fn do_calls(&self, app_id: AppId, filter: &CallFilter) -> Result<Vec<Call>> {
+        if let (Some(reason), Some(status)) = (filter.reason, filter.status)
+            && reason.status() != status
+        {
+            return Ok(Vec::new());
+        }
         let mut on = self.read().await?;
         let drift = if filter.from_time.is_some() || filter.to_time.is_some() {
             drift::read(&mut on, self.dialect).await?
@@ -111,15 +116,16 @@ pub(super) fn list(dialect: Dialect, app_id: AppId, filter: &CallFilter, drift: 
     if let Some(path) = filter.path.as_deref() {
         list.and("path = ", path)?;
     }
-    if let Some(status) = filter.status {
-        list.and("status = ", status.as_str())?;
-        // The index leaves successes out, and is used only where the statement does too.
-        if status != Status::Success {
+    match (filter.reason, filter.status) {
+        // It implies the status.
+        (Some(reason), _) => list.and("reason = ", reason.as_str())?,
+        (None, Some(Status::Success)) => list.and("status = ", Status::Success.as_str())?,
+        (None, Some(status)) => {
+            list.and("status = ", status.as_str())?;
+            // The index leaves successes out, and is used only where the statement does too.
             list.text.push_str(" AND status <> 'success'");
         }
-    }
-    if let Some(reason) = filter.reason {
-        list.and("reason = ", reason.as_str())?;
+        (None, None) => {}
     }
     if let Some(from) = filter.from_time.map(Timestamp::as_millis) {
         list.and("created_at > ", from)?;
@@ -143,15 +149,16 @@ pub(super) fn list(dialect: Dialect, app_id: AppId, filter: &CallFilter, drift: 
     Ok((list.text, list.arguments))
 }
 
-/// The index through which a list walks, so that it does not depend on statistics which nobody keeps up to date: that
-/// of the condition that most likely leaves the fewest. `None` is the primary key, which is all calls of the app.
-fn index(filter: &CallFilter) -> Option<CallIndex> {
-    if filter.reason.is_some() {
-        Some(CallIndex::Reason)
-    } else if filter.status.is_some_and(|status| status != Status::Success) {
-        Some(CallIndex::Status)
-    } else {
-        filter.path.as_ref().map(|_| CallIndex::Path)
+/// The index through which a list walks, so that it does not depend on statistics which nobody keeps up to date. `None` is
+/// the primary key, which is all calls of the app.
+const fn index(filter: &CallFilter) -> Option<CallIndex> {
+    match (filter.path.is_some(), filter.reason, filter.status) {
+        (true, Some(_), _) => Some(CallIndex::PathAndReason),
+        (false, Some(_), _) => Some(CallIndex::Reason),
+        (true, None, None | Some(Status::Success)) => Some(CallIndex::Path),
+        (false, None, None | Some(Status::Success)) => None,
+        (true, None, Some(_)) => Some(CallIndex::PathAndStatus),
+        (false, None, Some(_)) => Some(CallIndex::Status),
     }
 }
 

@@ -24,6 +24,10 @@ pub(super) enum CallIndex {
     Status,
     /// Without those that have none, where the database has partial indexes.
     Reason,
+    /// By path and then by status, without those that succeeded.
+    PathAndStatus,
+    /// By path and then by reason, without those that have none.
+    PathAndReason,
 }
 
 static SQLITE: Migrator = sqlx::migrate!("../../migrations/sqlite");
@@ -84,9 +88,12 @@ impl Dialect {
             (Self::Sqlite, Some(CallIndex::Path)) => "calls INDEXED BY calls_by_path",
             (Self::Sqlite, Some(CallIndex::Status)) => "calls INDEXED BY calls_by_status",
             (Self::Sqlite, Some(CallIndex::Reason)) => "calls INDEXED BY calls_by_reason",
+            (Self::Sqlite, Some(CallIndex::PathAndStatus)) => "calls INDEXED BY calls_by_path_and_status",
+            (Self::Sqlite, Some(CallIndex::PathAndReason)) => "calls INDEXED BY calls_by_path_and_reason",
             (Self::MySql, Some(CallIndex::Path)) => "calls FORCE INDEX (calls_by_path)",
-            (Self::MySql, Some(CallIndex::Status)) => "calls FORCE INDEX (calls_by_status)",
-            (Self::MySql, Some(CallIndex::Reason)) => "calls FORCE INDEX (calls_by_reason)",
+            // An index of path and reason would be longer than MySQL has them.
+            (Self::MySql, Some(CallIndex::Status | CallIndex::PathAndStatus)) => "calls FORCE INDEX (calls_by_status)",
+            (Self::MySql, Some(CallIndex::Reason | CallIndex::PathAndReason)) => "calls FORCE INDEX (calls_by_reason)",
         }
     }
 

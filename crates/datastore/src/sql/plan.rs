@@ -111,13 +111,17 @@ async fn every_list_of_calls_has_its_index() {
     let mut on = store.read().await.unwrap();
     for filter in filters() {
         let index = match (&filter.reason, filter.status, &filter.path) {
-            (Some(_), _, _) => "INDEX calls_by_reason",
-            (_, Some(Status::Error), _) => "INDEX calls_by_status",
-            (_, _, Some(_)) => "INDEX calls_by_path",
+            (Some(_), _, Some(_)) => "INDEX calls_by_path_and_reason",
+            (Some(_), _, None) => "INDEX calls_by_reason",
+            (None, Some(Status::Error), Some(_)) => "INDEX calls_by_path_and_status",
+            (None, Some(Status::Error), None) => "INDEX calls_by_status",
+            (None, _, Some(_)) => "INDEX calls_by_path",
             _ => "PRIMARY KEY",
         };
         let (sql, _) = calls::list(Dialect::Sqlite, AppId::generate(), &filter, 0).unwrap();
         let steps = plan(&mut on, &sql).await;
+        // `make bench-store` shows them.
+        println!("{sql}\n    {}", steps.join("\n    "));
         assert_eq!(steps.len(), 1, "{filter:?}\n{steps:#?}");
         let used = format!("USING {index} (");
         assert!(steps[0].contains(&used), "{filter:?}\n{steps:#?}");
