@@ -22,6 +22,7 @@ mod first_calls;
 mod formats;
 mod images;
 mod isolation;
+mod logs;
 mod management;
 mod operations;
 mod outcomes;

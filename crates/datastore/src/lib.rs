@@ -5,12 +5,14 @@
 //!   question of the hot path, from memory.
 //! * [`Recorder`] takes calls as they begin and end, shows them at once and writes them in groups.
 //! * [`QueueStore`] keeps asynchronous calls until they have ended.
+//! * [`open_logs`] turns a `LOGSTORE_URL` into a [`LogStore`], for logs that are kept elsewhere than the calls.
 //! * [`Keeper`] removes in the background what is not kept: calls beyond their retention, and what removed apps left.
 
 mod backoff;
 mod definitions;
 mod error;
 mod keeper;
+mod logs;
 mod queue;
 mod recorder;
 mod sql;
@@ -19,6 +21,7 @@ mod store;
 pub use definitions::{Definitions, DefinitionsSettings};
 pub use error::{Error, Result, Source};
 pub use keeper::{Keeper, KeeperSettings, KeeperWatch, Kept};
+pub use logs::{LogsElsewhere, open_logs};
 pub use queue::{Advanced, Cancelled, Depth, Lease, Leased, Payload, QueueStore, Standing, Submission, Terms, Verdict};
 pub use recorder::{Counts, Recorder, RecorderService, RecorderSettings};
 pub use sql::open;

@@ -54,6 +54,7 @@ use dialect::Dialect;
 use error::is_conflict;
 
 pub use open::open;
+pub(crate) use open::open_sql;
 
 /// The longest that one operation may take, waiting for a connection included.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -62,7 +63,7 @@ const GROUP_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A store in a SQL database.
 #[derive(Debug)]
-struct SqlStore {
+pub(crate) struct SqlStore {
     dialect: Dialect,
     read: AnyPool,
     write: AnyPool,

@@ -64,7 +64,11 @@ impl FromStr for LogFormat {
 /// Something in this process logs already.
 pub(crate) fn start(log: Log) -> Result<(), TryInitError> {
     let Level(level) = log.level;
-    let filter = Targets::new().with_default(level.min(LevelFilter::INFO)).with_target("hearth", level);
+    let filter = Targets::new()
+        .with_default(level.min(LevelFilter::INFO))
+        // It tells of every retry; what comes of them all is ours to tell.
+        .with_target("object_store", level.min(LevelFilter::WARN))
+        .with_target("hearth", level);
     let lines = match log.format {
         LogFormat::Text => {
             let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();

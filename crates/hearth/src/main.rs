@@ -10,6 +10,7 @@ mod open_files;
 mod settings;
 mod signals;
 mod spans;
+mod stores;
 mod units;
 mod wiring;
 
@@ -31,6 +32,8 @@ const USAGE: u8 = 64;
 const AT_ONCE: u8 = 130;
 
 fn main() -> ExitCode {
+    // The one TLS provider of this process. That there is one already cannot be: this is the first line.
+    rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
     let action = match Cli::try_parse() {
         Ok(cli) => cli.command,
         Err(error) => return usage(&error),

@@ -20,6 +20,7 @@ use crate::data_dir::{ClaimError, DataDir};
 use crate::ledger;
 use crate::settings::{self, Settings};
 use crate::spans::EngineSpans;
+use crate::stores::Stores;
 
 /// Time for answers that are on their way out once the agent has stopped.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -35,7 +36,7 @@ pub(crate) struct Hearth {
     readiness: Readiness,
     agent: Agent,
     driver: Arc<dyn Driver>,
-    store: Arc<dyn Datastore>,
+    stores: Stores,
     /// The recorder and the other services; none of them ends before it is told to.
     services: JoinSet<()>,
     stop_services: CancellationToken,
@@ -86,17 +87,17 @@ impl Hearth {
     pub(crate) async fn start(settings: Settings) -> Result<Self, StartError> {
         let data = DataDir::claim(&settings.data.directory, settings.data.server_id)?;
         let node = Node { server_id: data.server_id, instance_id: InstanceId::generate() };
-        let store = hearth_datastore::open(&settings.data.database_url).await.map_err(StartError::Store)?;
+        let stores = Stores::open(&settings.data).await.map_err(StartError::Store)?;
         let registry = Registry::new();
         let driver = connect(node, settings.docker, &registry).await?;
 
         let (mut services, stop_services) = (JoinSet::new(), CancellationToken::new());
-        let definitions = Definitions::new(Arc::clone(&store) as _, DefinitionsSettings::default());
+        let definitions = Definitions::new(Arc::clone(&stores.database) as _, DefinitionsSettings::default());
         let (recorder, recording) =
-            hearth_datastore::Recorder::new(Arc::clone(&store) as _, recorder_settings(node, settings.recorder));
+            hearth_datastore::Recorder::new(Arc::clone(&stores.calls), recorder_settings(node, settings.recorder));
         services.spawn(record(recording, stop_services.clone()));
         let keeper = KeeperSettings::new(node, settings.data.retention);
-        let keeper = Keeper::new(Arc::clone(&store), Arc::clone(&store) as _, keeper);
+        let keeper = Keeper::new(Arc::clone(&stores.database), Arc::clone(&stores.history), keeper);
         ledger::register(&registry, recorder.clone(), keeper.watch())?;
         services.spawn(keeper.run(stop_services.clone()));
 
@@ -113,13 +114,14 @@ impl Hearth {
         };
         let serving = Server::bind(settings.server, parts).await?.serve();
         tracing::info!(server.id = %node.server_id, "listening on http://{}", serving.address());
-        services.spawn(clean(node, Arc::clone(&driver), Arc::clone(&store), readiness.clone(), stop_services.clone()));
+        let database = Arc::clone(&stores.database);
+        services.spawn(clean(node, Arc::clone(&driver), database, readiness.clone(), stop_services.clone()));
         Ok(Self {
             serving,
             readiness,
             agent,
             driver,
-            store,
+            stores,
             services,
             stop_services,
             drain: settings.drain,
@@ -159,7 +161,7 @@ impl Hearth {
         if left > 0 {
             tracing::warn!(containers = left, "containers could not be removed; the next start will remove them");
         }
-        self.store.close().await;
+        self.stores.close().await;
         tracing::info!("stopped");
     }
 }

@@ -49,6 +49,27 @@ fn without_an_engine_it_says_in_one_line_what_to_do() {
 }
 
 #[test]
+fn a_log_store_that_cannot_be_used_is_told_in_one_line_without_its_secret() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("file"), "").unwrap();
+    for (url, word) in [
+        ("file://file", "cannot keep logs in /"),
+        (
+            "s3://key:secret@127.0.0.1:1/us-east-1/bucket",
+            "cannot keep logs in http://127.0.0.1:1/bucket in us-east-1: ",
+        ),
+        ("s3://key:secret@127.0.0.1:1/", "must provide bucket name and region in path of s3 api url."),
+        ("ftp://key:secret@h", "bad setting LOGSTORE_URL: db type not supported ftp"),
+    ] {
+        let output = hearth(home.path(), &["serve", "--port", "0"], &[("LOGSTORE_URL", url)]);
+        assert_eq!(output.status.code(), Some(64), "{url}");
+        let said = lines(&output.stderr);
+        let [line] = &said[..] else { panic!("{url}: {said:#?}") };
+        assert!(line.starts_with(&format!("hearth: {word}")) && !line.contains("secret"), "{line}");
+    }
+}
+
+#[test]
 fn a_docker_host_that_is_none_is_a_bad_setting() {
     let home = tempfile::tempdir().unwrap();
     let output = hearth(home.path(), &["serve", "--port", "0"], &[("DOCKER_HOST", "ssh://h")]);

@@ -27,6 +27,8 @@ pub(crate) struct Reply {
 }
 
 pub(crate) fn client() -> reqwest::Client {
+    // The workspace's reqwest can speak TLS, with the provider of its process. Another test may have chosen it already.
+    rustls::crypto::ring::default_provider().install_default().ok();
     let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
     builder.timeout(4 * PATIENCE).build().unwrap()
 }

@@ -91,9 +91,10 @@ impl Dialect {
             (Self::Sqlite, Some(CallIndex::PathAndStatus)) => "calls INDEXED BY calls_by_path_and_status",
             (Self::Sqlite, Some(CallIndex::PathAndReason)) => "calls INDEXED BY calls_by_path_and_reason",
             (Self::MySql, Some(CallIndex::Path)) => "calls FORCE INDEX (calls_by_path)",
-            // An index of path and reason would be longer than MySQL has them.
-            (Self::MySql, Some(CallIndex::Status | CallIndex::PathAndStatus)) => "calls FORCE INDEX (calls_by_status)",
-            (Self::MySql, Some(CallIndex::Reason | CallIndex::PathAndReason)) => "calls FORCE INDEX (calls_by_reason)",
+            (Self::MySql, Some(CallIndex::Status)) => "calls FORCE INDEX (calls_by_status)",
+            (Self::MySql, Some(CallIndex::Reason)) => "calls FORCE INDEX (calls_by_reason)",
+            (Self::MySql, Some(CallIndex::PathAndStatus)) => "calls FORCE INDEX (calls_by_path_and_status)",
+            (Self::MySql, Some(CallIndex::PathAndReason)) => "calls FORCE INDEX (calls_by_path_and_reason)",
         }
     }
 

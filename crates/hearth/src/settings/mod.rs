@@ -54,6 +54,8 @@ pub(crate) struct Data {
     pub(crate) directory: PathBuf,
     pub(crate) server_id: Option<ServerId>,
     pub(crate) database_url: String,
+    /// Where logs are kept, if not in the database.
+    pub(crate) logs_url: Option<String>,
     pub(crate) retention: Retention,
 }
 
@@ -92,7 +94,7 @@ impl Settings {
     pub(crate) fn read(source: &Source) -> Result<Self, Invalid> {
         let mut reader = Reader::new(source);
         let data = data(&mut reader);
-        refuse_what_is_not_built(&mut reader, &data.database_url);
+        refuse_what_is_not_built(&mut reader);
         let mut settings = Self {
             log: log(&mut reader),
             docker: docker(&mut reader, source),
@@ -125,9 +127,12 @@ fn default_workers() -> usize {
 fn data(reader: &mut Reader<'_>) -> Data {
     let directory = reader.text(&table::DATA_DIR).map_or_else(|| PathBuf::from("data"), |given| given.text.into());
     let url = reader.parse_with(&table::DB_URL, stores::database);
+    let database_url = url.unwrap_or_else(|| default_database(&directory));
+    let logs_url = reader.parse_with(&table::LOGSTORE_URL, |url| stores::logs(url, &database_url));
     Data {
         server_id: reader.parse(&table::SERVER_ID),
-        database_url: url.unwrap_or_else(|| default_database(&directory)),
+        logs_url: logs_url.flatten(),
+        database_url,
         retention: retention(reader),
         directory,
     }
@@ -165,8 +170,7 @@ fn default_database(directory: &std::path::Path) -> String {
     format!("sqlite3://{path}")
 }
 
-fn refuse_what_is_not_built(reader: &mut Reader<'_>, database_url: &str) {
-    reader.parse_with(&table::LOGSTORE_URL, |url| stores::logs(url, database_url));
+fn refuse_what_is_not_built(reader: &mut Reader<'_>) {
     reader.parse_with(&table::MQ_URL, stores::queue);
     reader.parse_with::<()>(&table::ZIPKIN_URL, |_| Err("traces are not built yet; leave it out".to_owned()));
     reader.parse_with::<()>(&table::DOCKER_TLS_VERIFY, |_| {

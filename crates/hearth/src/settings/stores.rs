@@ -9,13 +9,11 @@ pub(super) fn database(url: &str) -> Result<String, String> {
     }
 }
 
-/// Checks `LOGSTORE_URL`: empty or equal to the database's.
-pub(super) fn logs(url: &str, database: &str) -> Result<(), String> {
+/// Checks `LOGSTORE_URL`. The rest of it is the store's to read. Nothing when it is the database's.
+pub(super) fn logs(url: &str, database: &str) -> Result<Option<String>, String> {
     match scheme(url) {
-        _ if url.trim() == database => Ok(()),
-        scheme @ ("sqlite" | "sqlite3" | "postgres" | "postgresql" | "mysql" | "s3") => {
-            Err(format!("a log store of its own ({scheme}) is not built yet; logs are kept in the database"))
-        }
+        _ if url.trim() == database => Ok(None),
+        "sqlite" | "sqlite3" | "postgres" | "postgresql" | "mysql" | "file" | "s3" => Ok(Some(url.trim().to_owned())),
         other => Err(format!("db type not supported {other}")),
     }
 }
@@ -45,8 +43,10 @@ mod tests {
         assert_eq!(database("postgres://u:p@h/d"), Ok("postgres://u:p@h/d".into()));
         assert_eq!(database("bolt:///x"), Err("db type not supported bolt".into()));
         assert_eq!(database("/just/a/path"), Err("db type not supported (no scheme)".into()));
-        assert_eq!(logs("sqlite3://a.db", "sqlite3://a.db"), Ok(()));
-        assert!(logs("s3://k:secret@h/r/b", "sqlite3://a.db").unwrap_err().contains("(s3) is not built yet"));
+        assert_eq!(logs("sqlite3://a.db", "sqlite3://a.db"), Ok(None));
+        for url in ["sqlite3://b.db", "postgres://u:secret@h/d", "mysql://h/d", "file:///logs", "s3://k:secret@h/r/b"] {
+            assert_eq!(logs(url, "sqlite3://a.db"), Ok(Some(url.into())));
+        }
         assert_eq!(logs("x://", ""), Err("db type not supported x".into()));
         assert!(queue("bolt:///data/mq.db").unwrap_err().contains("kept in the database"));
         assert_eq!(queue("redis://h/"), Err("a queue in redis is not built yet".into()));

@@ -56,7 +56,7 @@ settings! {
     DB_URL = Setting::new("db-url", "URL", "hearth.db in the data directory",
         "The database: sqlite3:///absolute/path, sqlite3://relative/path, postgres://user:password@host:5432/database, or mysql:// like that (MariaDB too)").or("DB_URL").secret();
     LOGSTORE_URL = Setting::new("logstore-url", "URL", "the database",
-        "Where logs of calls are kept; so far only the database").or("LOGSTORE_URL").secret();
+        "Where logs of calls are kept: file:///directory, s3://key:secret@host/region/bucket?ssl=true, or another database").or("LOGSTORE_URL").secret();
     MQ_URL = Setting::new("mq-url", "URL", "the database",
         "The queue of asynchronous calls; so far only the database").or("MQ_URL").secret();
     KEEP_CALLS = Setting::new("keep-calls", "TIME", "30d",

@@ -87,7 +87,7 @@ fn everything_that_is_wrong_is_reported_at_once() {
             ("API_CORS", "example.com"),
             ("MQ_URL", "bolt:///data/mq.db"),
             ("DB_URL", "oracle://u:secret@h/db"),
-            ("LOGSTORE_URL", "s3://key:secret@h/r/b"),
+            ("LOGSTORE_URL", "ftp://key:secret@h/r/b"),
             ("ZIPKIN_URL", "http://zipkin:9411"),
             ("DOCKER_TLS_VERIFY", "1"),
             ("FN_MAX_CONNECTIONS", "0"),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sqlx::AnyConnection;
 use sqlx::migrate::MigrateError;
 
+use super::SqlStore;
 use super::dialect::Dialect;
 use super::url::Target;
 use crate::{Datastore, Error, Result};
@@ -25,9 +26,14 @@ pub(super) use {server::options as server_options, sqlite::sqlite_options};
 /// cannot be made or opened, a server that cannot be reached or refuses the user, a database that this version does not
 /// understand.
 pub async fn open(url: &str) -> Result<Arc<dyn Datastore>> {
+    Ok(Arc::new(open_sql(url).await?))
+}
+
+/// The same, with all its faces.
+pub(crate) async fn open_sql(url: &str) -> Result<SqlStore> {
     match Target::parse(url)? {
-        Target::Sqlite(path) => Ok(Arc::new(open_sqlite(&path).await?)),
-        Target::Server(server) => Ok(Arc::new(open_server(&server).await?)),
+        Target::Sqlite(path) => open_sqlite(&path).await,
+        Target::Server(server) => open_server(&server).await,
     }
 }
 
