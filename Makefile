@@ -46,6 +46,11 @@ deny: ## licences, banned crates and sources of all dependencies
 bench: prerequisites ## the server under load, beside containers without it; FLAGS=--quick is short
 	@scripts/bench.sh $(FLAGS)
 
+.PHONY: bench-store
+bench-store: ## lists, reads and trimming of a million stored calls; URL=… for a database that is not a SQLite file
+	$(CARGO) test --locked --quiet -p hearth-datastore --lib every_list_of_calls_has_its_index -- --nocapture
+	$(CARGO) run --locked --profile release-ci -p hearth-datastore --example history $(if $(URL),url=$(URL))
+
 .PHONY: functions
 functions: docker ## the images of the fixture and of the sample functions
 	@scripts/functions.sh

@@ -13,7 +13,9 @@ pub(super) fn database(url: &str) -> Result<String, String> {
 pub(super) fn logs(url: &str, database: &str) -> Result<Option<String>, String> {
     match scheme(url) {
         _ if url.trim() == database => Ok(None),
-        "sqlite" | "sqlite3" | "postgres" | "postgresql" | "mysql" | "file" | "s3" => Ok(Some(url.trim().to_owned())),
+        "sqlite" | "sqlite3" | "postgres" | "postgresql" | "mysql" | "mariadb" | "file" | "s3" => {
+            Ok(Some(url.trim().to_owned()))
+        }
         other => Err(format!("db type not supported {other}")),
     }
 }
