@@ -302,11 +302,12 @@ impl<T, W, C> Queue<T, W, C> {
         // Who waits for a container that only drains waits for a moment, however long its calls take.
         let draining = self.busy.values().filter(|busy| busy.draining).count();
         let long_waiting = self.line.len().saturating_sub(draining);
-        if long_waiting as f64 * execution / n as f64 > start {
+        let may_grow = execution >= SHORT_CALL || n < limits.short_call_containers();
+        // Where the CPUs have nothing to give, short calls only look longer, and every further container makes them so.
+        if long_waiting as f64 * execution / n as f64 > start && (may_grow || cpu_has_room) {
             return true;
         }
         // Many such moments count, though: a single quick caller is best served by two containers in turn.
-        let may_grow = execution >= SHORT_CALL || n < limits.short_call_containers();
         cpu_has_room && may_grow && self.waited.as_secs_f64() > PATIENCE * start
     }
 

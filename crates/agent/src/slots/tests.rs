@@ -98,6 +98,37 @@ fn the_first_call_starts_one_container_and_gets_it() {
 }
 
 #[test]
+fn short_calls_that_only_the_cpus_hold_up_start_no_more_containers() {
+    let started_when = |cpu_has_room| {
+        let mut bench = Bench::new(Limits { waiting_per_key: 1000, waiting: 1000, ..LIMITS });
+        let containers: Vec<_> = (0..6).map(|n| (warm_beside(&mut bench, n), n)).collect();
+        bench.node.tick(cpu_has_room, bench.now, &mut Actions::new());
+        // They take 15 ms each; then 250 callers more come.
+        for round in 0..130 {
+            if round == 100 {
+                (0..250).for_each(|waiter| drop(bench.call(waiter)));
+            }
+            bench.now += ms(15);
+            for (at, container) in &containers {
+                bench.node.answered(*at, bench.now);
+                bench.freed(*at, *container);
+                drop(bench.call(0));
+            }
+        }
+        bench.launches.len()
+    };
+    assert_eq!(started_when(false), 0);
+    assert!(started_when(true) > 0);
+}
+
+/// Makes one more container, which stays busy.
+fn warm_beside(bench: &mut Bench, container: u32) -> ContainerRef {
+    let at = warm(bench, container);
+    let Admission::Now { .. } = bench.call(0) else { panic!("warm") };
+    at
+}
+
+#[test]
 fn the_most_recently_used_container_is_taken_first() {
     let mut bench = Bench::new(LIMITS);
     let first = warm(&mut bench, 10);
