@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
 use super::end::bury;
-use super::{calls_wait, priority};
+use super::{calls_wait, close, priority};
 use crate::sql::row::Reader;
 use crate::sql::{SqlStore, json};
 use crate::{Advanced, Lease, Node, Result, Standing, Verdict};
@@ -70,9 +70,7 @@ impl SqlStore {
             bury(&mut tx, self.dialect, &dead, &Verdict { reason: Reason::Platform, error }, now).await?;
             advanced.dead = dead.iter().map(|lease| lease.call_id).collect();
         }
-        if !rows.is_empty() {
-            tx.commit().await?;
-        }
+        close(tx, !rows.is_empty()).await?;
         Ok(advanced)
     }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use hearth_models::{AppId, Call, CallId, CallType, Error as ModelError, PerPage};
+use sqlx::AnyConnection;
 
 use super::end::remove;
-use super::lease;
+use super::{close, lease};
 use crate::sql::calls::{self, call_columns};
 use crate::sql::record::existing_apps;
 use crate::sql::row::Reader;
@@ -36,21 +37,26 @@ impl SqlStore {
 
     pub(super) async fn do_redrive(&self, node: Node, app_id: AppId, call_id: CallId) -> Result<Submission> {
         let mut tx = self.begin().await?;
-        let apps = existing_apps(&mut tx, self.dialect, &BTreeSet::from([app_id])).await?;
+        let again = self.redrive(&mut tx, node, app_id, call_id).await;
+        close(tx, again.is_ok()).await?;
+        again
+    }
+
+    async fn redrive(&self, tx: &mut AnyConnection, node: Node, app_id: AppId, call_id: CallId) -> Result<Submission> {
+        let apps = existing_apps(tx, self.dialect, &BTreeSet::from([app_id])).await?;
         let sql = self.dialect.built(format!("{FIND}{}", self.dialect.lock_rows()));
         let found = sqlx::query(sql).bind(call_id.to_string()).bind(app_id.to_string()).fetch_optional(&mut *tx);
         if found.await?.is_none() || apps.is_empty() {
             return Err(ModelError::CallNotFound.into());
         }
-        let dead = lease::read(&mut tx, self.dialect, &json(&[call_id])?).await?.pop();
+        let dead = lease::read(tx, self.dialect, &json(&[call_id])?).await?.pop();
         let dead = dead.ok_or(ModelError::CallNotFound)?;
         let mut call = Call::accept(app_id, dead.call.fn_id, CallType::Async);
         call.trigger_id = dead.call.trigger_id;
         call.path = dead.call.path;
         let again = Submission { due_at: call.created_at, call, priority: dead.priority, payload: dead.payload };
-        self.insert_submissions(&mut tx, node, &[&again]).await?;
-        remove(&mut tx, self.dialect, &[call_id]).await?;
-        tx.commit().await?;
+        self.insert_submissions(tx, node, &[&again]).await?;
+        remove(tx, self.dialect, &[call_id]).await?;
         Ok(again)
     }
 }

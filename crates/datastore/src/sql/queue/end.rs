@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use hearth_models::{AppId, Call, CallId, CallType, Error as ModelError, Reason, Status, Timestamp};
 use sqlx::AnyConnection;
 
-use super::{ids, read_lease, update_calls};
+use super::{close, ids, read_lease, update_calls};
 use crate::sql::dialect::Dialect;
 use crate::sql::insert;
 use crate::sql::row::Reader;
@@ -149,6 +149,7 @@ impl SqlStore {
         let mut tx = self.begin().await?;
         let leases = [lease];
         if held(&mut tx, self.dialect, &leases).await?.is_empty() {
+            close(tx, false).await?;
             return Ok(false);
         }
         bury(&mut tx, self.dialect, &leases, verdict, now).await?;
@@ -161,12 +162,17 @@ impl SqlStore {
         let sql = self.dialect.built(format!("{FIND}{}", self.dialect.lock_rows()));
         let found = sqlx::query(sql).bind(call_id.to_string()).bind(app_id.to_string()).fetch_optional(&mut *tx);
         let Some(row) = found.await? else {
-            return self.not_queued(&mut tx, app_id, call_id).await;
+            let met = self.not_queued(&mut tx, app_id, call_id).await;
+            close(tx, false).await?;
+            return met;
         };
         let mut row = Reader::new(&row);
         let lease = Lease { call_id: row.parsed()?, attempt: row.number()? };
         let met = match row.number::<i64>()? {
-            3 => return Ok(Cancelled::Ended),
+            3 => {
+                close(tx, false).await?;
+                return Ok(Cancelled::Ended);
+            }
             2 => Cancelled::Running(lease),
             _ => Cancelled::Waiting,
         };

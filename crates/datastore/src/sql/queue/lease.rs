@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, Transaction};
 
 use super::end::held;
-use super::{calls_wait, ids, priority, read_lease, update_calls};
+use super::{calls_wait, close, ids, priority, read_lease, update_calls};
 use crate::sql::calls::{self, call_columns};
 use crate::sql::dialect::Dialect;
 use crate::sql::row::Reader;
@@ -64,6 +64,7 @@ impl SqlStore {
 
     async fn take(&self, mut tx: Transaction<'static, Any>, terms: Terms, ready: &[AnyRow]) -> Result<Vec<Leased>> {
         if ready.is_empty() {
+            close(tx, false).await?;
             return Ok(Vec::new());
         }
         let leases = ready.iter().map(read_lease).collect::<Result<Vec<Lease>>>()?;
@@ -88,8 +89,8 @@ impl SqlStore {
         if !held.is_empty() {
             let sql = self.dialect.with_ids(EXTEND, 2);
             sqlx::query(sql).bind(until.as_millis()).bind(ids(&held)?).execute(&mut *tx).await?;
-            tx.commit().await?;
         }
+        close(tx, !held.is_empty()).await?;
         Ok(leases.iter().filter(|lease| !held.contains(*lease)).copied().collect())
     }
 
@@ -101,8 +102,8 @@ impl SqlStore {
             for text in [RETURN, CALLS_RETURN] {
                 sqlx::query(self.dialect.with_ids(text, 1)).bind(&ids).execute(&mut *tx).await?;
             }
-            tx.commit().await?;
         }
+        close(tx, !held.is_empty()).await?;
         Ok(held.len())
     }
 
@@ -110,6 +111,7 @@ impl SqlStore {
         let mut tx = self.begin().await?;
         let held: HashSet<Lease> = held(&mut tx, self.dialect, &[lease]).await?;
         if held.is_empty() {
+            close(tx, false).await?;
             return Ok(false);
         }
         let ids = ids(&held)?;

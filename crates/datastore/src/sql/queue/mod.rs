@@ -13,8 +13,8 @@ mod statements;
 
 use async_trait::async_trait;
 use hearth_models::{AppId, Call, CallId, PerPage, Priority, Timestamp};
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
+use sqlx::{Any, AnyConnection, Transaction};
 
 use super::dialect::Dialect;
 use super::row::Reader;
@@ -45,6 +45,17 @@ macro_rules! update_calls {
     };
 }
 use update_calls;
+
+/// Ends a transaction, with or without its changes. Dropped instead, it would keep its locks for a moment longer, and
+/// whoever reserves calls passes over what is locked.
+async fn close(tx: Transaction<'static, Any>, keep: bool) -> Result<()> {
+    if keep {
+        tx.commit().await?
+    } else {
+        tx.rollback().await?
+    }
+    Ok(())
+}
 
 const CALLS_WAIT: &str = update_calls!("status = $1, started_at = NULL");
 
