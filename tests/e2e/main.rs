@@ -27,4 +27,5 @@ mod management;
 mod operations;
 mod outcomes;
 mod postgres;
+mod queue;
 mod registries;

@@ -18,7 +18,7 @@ use crate::dispatch::{Dispatch, Place, Template};
 use crate::images::Images;
 use crate::live::LiveCall;
 use crate::metrics::{CallCounts, Names};
-use crate::outgoing::{Prefix, PrefixError};
+use crate::outgoing::Prefix;
 use crate::slots::SlotKey;
 use crate::work::{Clock, Unattended, Work};
 use crate::{Answer, Failure, Invocation, Metrics, RequestBody, Settings, env};
@@ -55,6 +55,20 @@ pub struct Occupancy {
     pub memory_idle: u64,
     /// Memory that they may reserve, in bytes.
     pub memory_capacity: u64,
+}
+
+/// The whole body of a request, and its share of the bodies that may be held.
+#[derive(Debug)]
+pub struct HeldBody {
+    prefix: Prefix,
+}
+
+impl HeldBody {
+    /// Its bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> &Bytes {
+        self.prefix.bytes()
+    }
 }
 
 impl Agent {
@@ -117,6 +131,18 @@ impl Agent {
         &self.shared.recorder
     }
 
+    /// Reads the whole body of a request that will be queued. It counts among the bodies that are held until it is
+    /// dropped.
+    ///
+    /// # Errors
+    /// The client did not send it, or too much of other requests is held.
+    pub async fn collect(&self, body: RequestBody) -> Result<HeldBody, Error> {
+        match Prefix::read(body, usize::MAX, &self.shared.bodies).await {
+            Ok(prefix) => Ok(HeldBody { prefix }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// A function changed or was deleted: its idle containers go at once, busy ones after their call.
     pub fn function_changed(&self, function: FnId) {
         self.shared.dispatch.retire(|key| key.function == function);
@@ -167,13 +193,7 @@ impl Shared {
         let prepared = async {
             let limit = self.preread(invocation.function.format);
             let prefix = timeout_at(clock.start_by, Prefix::read(body, limit, &self.bodies)).await;
-            let prefix = match prefix.map_err(|_| Error::BodyTimeout)? {
-                Ok(prefix) => prefix,
-                Err(PrefixError::Body(error)) => return Err(error.into()),
-                Err(PrefixError::Full) => {
-                    return Err(Error::NoCapacity("too much of other requests is held in memory".to_owned()));
-                }
-            };
+            let prefix = prefix.map_err(|_| Error::BodyTimeout)??;
             let image = timeout_at(clock.start_by, self.images.get(&invocation.function.image));
             Ok((prefix, image.await.map_err(|_| Error::Busy)??))
         };

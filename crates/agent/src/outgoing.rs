@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use hearth_models::Format;
+use hearth_models::{Error, Format};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -29,7 +29,20 @@ pub(crate) enum PrefixError {
     Full,
 }
 
+impl From<PrefixError> for Error {
+    fn from(error: PrefixError) -> Self {
+        match error {
+            PrefixError::Body(error) => error.into(),
+            PrefixError::Full => Self::NoCapacity("too much of other requests is held in memory".to_owned()),
+        }
+    }
+}
+
 impl Prefix {
+    pub(crate) const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
     /// Reads `body` until it ends or `limit` bytes are there, so that a slow uploader does not hold a container. What
     /// is read counts against `budget`, in bytes, until the request has been executed.
     pub(crate) async fn read(

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_agent::Agent;
+use hearth_agent::{Agent, Background};
 use hearth_datastore::{
-    Datastore, Definitions, DefinitionsSettings, Keeper, KeeperSettings, Node, RecorderService, RecorderSettings,
+    Datastore, DefinitionStore, Definitions, DefinitionsSettings, Keeper, KeeperSettings, Node, RecorderService,
+    RecorderSettings,
 };
 use hearth_drivers::Driver;
 use hearth_drivers::docker::{DockerConfig, DockerDriver};
 use hearth_models::InstanceId;
+use hearth_queue::{Queue, QueueSettings};
 use hearth_server::{Parts, Readiness, Server, Serving};
 use prometheus::Registry;
 use tokio::task::{JoinError, JoinSet};
@@ -39,6 +41,8 @@ pub(crate) struct Hearth {
     stores: Stores,
     /// The recorder and the other services; none of them ends before it is told to.
     services: JoinSet<()>,
+    /// Ends the taking of queued calls.
+    stop_background: CancellationToken,
     stop_services: CancellationToken,
     drain: Duration,
     // Last, so that nobody else gets the directory before everything above is gone.
@@ -62,6 +66,8 @@ pub(crate) enum StartError {
         #[source]
         source: hearth_drivers::Error,
     },
+    #[error("cannot reach the queue that MQ_URL names")]
+    Queue(#[source] hearth_queue::BrokerError),
     #[error(transparent)]
     Listen(#[from] hearth_server::BindError),
     #[error("cannot register metrics")]
@@ -104,18 +110,26 @@ impl Hearth {
         let metrics = Arc::new(hearth_agent::Metrics::register(&registry)?);
         let agent = Agent::start(Arc::clone(&driver), recorder.clone(), metrics, settings.agent);
         let readiness = Readiness::default();
+        let datastore: Arc<dyn DefinitionStore> = Arc::new(definitions);
+        let broker = settings.data.queue.connect().await.map_err(StartError::Queue)?;
+        let (queue, queueing) = Queue::new(Arc::clone(&stores.database).queue(), broker, QueueSettings::new(node));
+        services.spawn(queueing.run(stop_services.clone()));
+        let background = Background::new(agent.clone(), queue.clone(), Arc::clone(&datastore));
+        let stop_background = CancellationToken::new();
         let parts = Parts {
-            datastore: Arc::new(definitions),
+            datastore,
             recorder,
             agent: agent.clone(),
+            queue: queue.clone(),
             engine: Arc::clone(&driver),
             registry,
             readiness: readiness.clone(),
         };
         let serving = Server::bind(settings.server, parts).await?.serve();
         tracing::info!(server.id = %node.server_id, "listening on http://{}", serving.address());
-        let database = Arc::clone(&stores.database);
-        services.spawn(clean(node, Arc::clone(&driver), database, readiness.clone(), stop_services.clone()));
+        let store = Arc::clone(&stores.database);
+        let left = Leftovers { node, driver: Arc::clone(&driver), store, queue };
+        services.spawn(take_up(left, background, readiness.clone(), stop_background.clone()));
         Ok(Self {
             serving,
             readiness,
@@ -123,6 +137,7 @@ impl Hearth {
             driver,
             stores,
             services,
+            stop_background,
             stop_services,
             drain: settings.drain,
             _data: data,
@@ -145,6 +160,8 @@ impl Hearth {
     pub(crate) async fn stop(mut self) {
         let deadline = Instant::now() + self.drain;
         self.readiness.close();
+        // What is queued and has not begun goes back, for whoever starts next.
+        self.stop_background.cancel();
         let left = self.serving.drain(self.drain).await;
         if left > 0 {
             tracing::warn!(connections = left, "calls run beyond the drain deadline and are stopped");
@@ -201,17 +218,19 @@ async fn record(service: RecorderService, stop: CancellationToken) {
     }
 }
 
-/// Removes the containers of earlier processes of this server, then closes the calls they left open, then lets the
-/// world know that it is ready. Tries until it is done: others may wait for it, but nothing here may go wrong for good.
-async fn clean(
+/// What an earlier process of this server may have left.
+struct Leftovers {
     node: Node,
     driver: Arc<dyn Driver>,
     store: Arc<dyn Datastore>,
-    readiness: Readiness,
-    stop: CancellationToken,
-) {
+    queue: Queue,
+}
+
+/// Cleans up after earlier processes of this server, lets the world know that it is ready, and takes up queued calls.
+/// Others may wait for the first, so it is tried until it is done: nothing here may go wrong for good.
+async fn take_up(left: Leftovers, background: Background, readiness: Readiness, stop: CancellationToken) {
     let cleaning = async {
-        while let Err(error) = clean_once(node, &*driver, &*store).await {
+        while let Err(error) = left.clean_up().await {
             tracing::warn!("cleaning up after an earlier process: {error:#}");
             sleep(CLEAN_AGAIN).await;
         }
@@ -220,13 +239,23 @@ async fn clean(
     };
     // Told to stop meanwhile, it leaves the rest to the next start.
     stop.run_until_cancelled(cleaning).await.unwrap_or_default();
+    background.run(stop).await;
 }
 
-async fn clean_once(node: Node, driver: &dyn Driver, store: &dyn Datastore) -> anyhow::Result<()> {
-    let containers = driver.remove_orphans().await?;
-    let calls = store.interrupt(node).await?;
-    if containers > 0 || calls > 0 {
-        tracing::info!(containers, calls, "an earlier process of this server did not stop in good order: cleaned up");
+impl Leftovers {
+    /// Containers first, so that nothing of the calls runs any more that are closed or queued again then.
+    async fn clean_up(&self) -> anyhow::Result<()> {
+        let containers = self.driver.remove_orphans().await?;
+        let calls = self.store.interrupt(self.node).await?;
+        let queued = self.queue.recover().await?;
+        if containers > 0 || calls > 0 || queued > 0 {
+            tracing::info!(
+                containers,
+                calls,
+                queued,
+                "an earlier process of this server did not stop in good order: cleaned up"
+            );
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -70,6 +70,18 @@ pub enum Error {
     #[error("reason is not one that a call can have")]
     UnknownReason,
 
+    #[error("Fn-Priority is not 0, 1 or 2")]
+    InvalidPriority,
+    #[error("Fn-Delay is not a whole number of seconds from 0 to 604800")]
+    InvalidDelay,
+    /// An app has as many calls in the queue as it may.
+    #[error("too many calls of this app are queued, max {max}")]
+    QueueFull { max: u64 },
+    #[error("Call has ended already")]
+    CallEnded,
+    #[error("a synchronous call is cancelled by its client, who leaves")]
+    CallNotQueued,
+
     #[error("Path not found")]
     PathNotFound,
     #[error("Invalid payload")]
@@ -128,9 +140,6 @@ pub enum Error {
     /// The client went away; nobody reads this answer.
     #[error("client went away")]
     ClientGone,
-    /// A feature that this version does not have.
-    #[error("{0}")]
-    NotImplemented(&'static str),
     #[error("internal server error")]
     Internal,
 }
@@ -161,16 +170,23 @@ impl Error {
             | Self::ToTimeNotEpoch
             | Self::UnknownStatus
             | Self::UnknownReason
+            | Self::InvalidPriority
+            | Self::InvalidDelay
             | Self::InvalidPayload => 400,
             Self::AppNotFound | Self::RouteNotFound | Self::CallNotFound | Self::LogNotFound | Self::PathNotFound => {
                 404
             }
             Self::BodyTimeout => 408,
-            Self::AppExists | Self::NameImmutable | Self::RouteExists | Self::PathImmutable => 409,
+            Self::AppExists
+            | Self::NameImmutable
+            | Self::RouteExists
+            | Self::PathImmutable
+            | Self::CallEnded
+            | Self::CallNotQueued => 409,
             Self::ContentLengthTooLarge { .. } | Self::BodyTooLarge { .. } => 413,
+            Self::QueueFull { .. } => 429,
             Self::ClientGone => 499,
             Self::Internal => 500,
-            Self::NotImplemented(_) => 501,
             Self::ExitCode(_)
             | Self::OutOfMemory
             | Self::Killed
@@ -194,7 +210,7 @@ impl Error {
     #[must_use]
     pub const fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::Busy | Self::NoCapacity(_) => Some(15),
+            Self::Busy | Self::NoCapacity(_) | Self::QueueFull { .. } => Some(15),
             Self::EngineUnavailable | Self::StoreUnavailable | Self::ShuttingDown => Some(2),
             _ => None,
         }

@@ -12,9 +12,11 @@ use http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
 
 use crate::abort::Outgoing;
 use crate::error::envelope;
+use crate::json;
 use crate::metrics::Served;
 use crate::sniff;
 use crate::wait::Wait;
@@ -76,6 +78,14 @@ impl Facts {
         response
     }
 
+    /// The call is queued.
+    pub(crate) fn queued(self) -> serde_json::Result<Response> {
+        let mut response = accepted(self.id)?;
+        self.write(response.headers_mut(), None);
+        response.extensions_mut().insert(self.served);
+        Ok(response)
+    }
+
     /// The call was accepted and got no answer.
     pub(crate) fn fail(self, failure: &Failure) -> Response {
         self.error(&failure.error, Some(failure.waited))
@@ -126,6 +136,15 @@ impl Facts {
             headers.insert(WAIT, wait);
         }
     }
+}
+
+/// That a call is queued, and which.
+pub(crate) fn accepted(id: CallId) -> serde_json::Result<Response> {
+    #[derive(Serialize)]
+    struct Accepted {
+        call_id: CallId,
+    }
+    Ok(json::response(StatusCode::ACCEPTED, hearth_models::json::to_vec(&Accepted { call_id: id })?))
 }
 
 /// The headers of a route that can stand in a response. What cannot was stored all the same, as the contract has it.

@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use hearth_agent::Agent;
 use hearth_datastore::{DefinitionStore, Recorder};
 use hearth_drivers::Driver;
+use hearth_queue::Queue;
 use http::request;
 use prometheus::Registry;
 use tokio::time::Instant;
@@ -22,7 +23,7 @@ use crate::paths::{self, Operation, Refusal};
 use crate::query::Query;
 use crate::redirect;
 use crate::request_body::ClientBody;
-use crate::v1::{apps, calls, routes};
+use crate::v1::{apps, calls, dead_calls, routes};
 use crate::{Readiness, Settings, invoke, operations};
 
 /// The parts of Hearth that the server is the door to.
@@ -34,6 +35,8 @@ pub struct Parts {
     pub recorder: Recorder,
     /// Runs calls.
     pub agent: Agent,
+    /// Takes the calls that nobody waits for.
+    pub queue: Queue,
     /// Asked whether the engine answers.
     pub engine: Arc<dyn Driver>,
     /// What `/metrics` shows. The server adds its own metrics to it.
@@ -48,6 +51,7 @@ pub(crate) struct Api {
     pub(crate) datastore: Arc<dyn DefinitionStore>,
     pub(crate) recorder: Recorder,
     pub(crate) agent: Agent,
+    pub(crate) queue: Queue,
     pub(crate) engine: Arc<dyn Driver>,
     pub(crate) registry: Registry,
     pub(crate) readiness: Readiness,
@@ -64,6 +68,7 @@ impl Api {
             datastore: parts.datastore,
             recorder: parts.recorder,
             agent: parts.agent,
+            queue: parts.queue,
             engine: parts.engine,
             registry: parts.registry,
             readiness: parts.readiness,
@@ -178,6 +183,9 @@ async fn manage(
         Operation::ListCalls(app) => calls::list(api, app, query).await,
         Operation::GetCall(call) => calls::get(api, call).await,
         Operation::GetLog(call) => calls::log(api, call).await,
+        Operation::CancelCall(call) => calls::cancel(api, call).await,
+        Operation::ListDeadCalls(app) => dead_calls::list(api, app, query).await,
+        Operation::RedriveCall(call) => dead_calls::redrive(api, call).await,
         // Dispatched before, because it takes the request apart itself.
         Operation::Invoke { .. } => Err(hearth_models::Error::PathNotFound.into()),
     }

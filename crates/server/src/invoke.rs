@@ -1,13 +1,15 @@
 //! `/r/:app[/...]`: runs a function (v1 contract B.1.9).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::Response;
-use hearth_agent::{Invocation, Request};
+use hearth_agent::{Invocation, Request, submission};
 use hearth_datastore::Resolved;
-use hearth_models::{CallId, CallType, Error, clean_path};
+use hearth_models::{CallId, CallType, Error, Priority, clean_path};
+use hearth_queue::AcceptError;
 use http::header::HOST;
-use http::{Method, request};
+use http::{HeaderMap, HeaderValue, Method, request};
 use http_body_util::BodyExt;
 use tracing::Instrument;
 
@@ -15,6 +17,13 @@ use crate::answer::Facts;
 use crate::api::Api;
 use crate::error::Failed;
 use crate::request_body::ClientBody;
+
+/// How urgent an asynchronous call is: 0, the default, to 2.
+const PRIORITY: &str = "fn-priority";
+/// In how many seconds an asynchronous call is to begin.
+const DELAY: &str = "fn-delay";
+/// A week, in seconds.
+const LONGEST_DELAY: u64 = 7 * 24 * 60 * 60;
 
 /// Runs the function that `app` has at `rest`, which is what follows the app in the path, slash included.
 ///
@@ -31,8 +40,11 @@ pub(crate) async fn invoke(
     let resolved = api.datastore.resolve(app, &path).await?;
     let facts = Facts::of(&resolved);
     if resolved.function.call_type == CallType::Async {
-        const NOT_BUILT: &str = "asynchronous calls are not built yet; this route can be called once its type is sync";
-        return Ok(facts.refuse(&Error::NotImplemented(NOT_BUILT)));
+        let invocation = invocation(facts.id, &resolved, app, rest, head);
+        return match queue(api, &invocation, body).await {
+            Ok(()) => Ok(facts.queued()?),
+            Err(error) => Ok(facts.refuse(&error)),
+        };
     }
     let is_head = head.method == Method::HEAD;
     let invocation = invocation(facts.id, &resolved, app, rest, head);
@@ -42,6 +54,42 @@ pub(crate) async fn invoke(
         Ok(answer) => facts.show(answer, is_head),
         Err(failure) => facts.fail(&failure),
     })
+}
+
+/// Queues the call. When this returns it is on the disk.
+async fn queue(api: &Api, invocation: &Invocation, body: ClientBody) -> Result<(), Error> {
+    let (priority, delay) = queueing(&invocation.request.headers)?;
+    let body = api.agent.collect(body.boxed_unsync()).await?;
+    let submission = submission(invocation, body.bytes().clone(), priority, delay).map_err(|error| {
+        tracing::error!(call.id = %invocation.id, %error, "a request could not be written down");
+        Error::Internal
+    })?;
+    api.queue.accept(submission).await.map_err(|error| match error {
+        AcceptError::AppNotFound => Error::AppNotFound,
+        AcceptError::Full { max } => Error::QueueFull { max },
+        AcceptError::Unavailable => Error::StoreUnavailable,
+        AcceptError::Failed => Error::Internal,
+    })
+}
+
+/// What a request says of its place in the queue.
+fn queueing(headers: &HeaderMap) -> Result<(Priority, Duration), Error> {
+    let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or("not ASCII").trim());
+    let priority = match text(PRIORITY) {
+        Some(text) => text.parse().map_err(|_| Error::InvalidPriority)?,
+        None => Priority::default(),
+    };
+    let delay = match text(DELAY) {
+        Some(text) => seconds(text).ok_or(Error::InvalidDelay)?,
+        None => Duration::ZERO,
+    };
+    Ok((priority, delay))
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds: u64 = text.parse().ok().filter(|seconds| digits && *seconds <= LONGEST_DELAY)?;
+    Some(Duration::from_secs(seconds))
 }
 
 fn invocation(id: CallId, resolved: &Resolved, app: &str, rest: Option<&str>, head: request::Parts) -> Invocation {
@@ -70,5 +118,30 @@ fn request(head: request::Parts, params: Vec<(&'static str, String)>) -> Request
         version: head.version,
         headers: head.headers,
         params,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(priority: &'static str, delay: &'static str) -> Result<(u8, u64), Error> {
+        let mut headers = HeaderMap::new();
+        headers.insert(PRIORITY, HeaderValue::from_static(priority));
+        headers.insert(DELAY, HeaderValue::from_static(delay));
+        queueing(&headers).map(|(priority, delay)| (priority.get(), delay.as_secs()))
+    }
+
+    #[test]
+    fn priority_and_delay_are_whole_numbers_within_their_bounds() {
+        assert_eq!(queueing(&HeaderMap::new()), Ok((Priority::default(), Duration::ZERO)));
+        assert_eq!(of("2", "604800"), Ok((2, 604_800)));
+        assert_eq!(of(" 0 ", "007"), Ok((0, 7)));
+        for bad in ["", "3", "-1", "1.5", "high"] {
+            assert_eq!(of(bad, "1"), Err(Error::InvalidPriority), "{bad}");
+        }
+        for bad in ["", "604801", "-1", "+1", "1.5", "1s", "99999999999999999999"] {
+            assert_eq!(of("1", bad), Err(Error::InvalidDelay), "{bad}");
+        }
     }
 }

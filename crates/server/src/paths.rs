@@ -33,6 +33,9 @@ pub(crate) enum Operation<'p> {
     ListCalls(&'p str),
     GetCall(CallRef<'p>),
     GetLog(CallRef<'p>),
+    CancelCall(CallRef<'p>),
+    ListDeadCalls(&'p str),
+    RedriveCall(CallRef<'p>),
     /// Run a function. `rest` is what follows the app, slash included; none for the bare app.
     Invoke {
         app: &'p str,
@@ -203,6 +206,8 @@ fn app<'p>(method: &Method, app: &'p str) -> Found<'p> {
 fn below_app<'p>(method: &Method, app: &'p str, below: &'p str) -> Found<'p> {
     let operation = if let Some(path) = below.strip_prefix("routes") {
         routes(method, app, path)?
+    } else if let Some(rest) = below.strip_prefix("dead-calls") {
+        dead_calls(method, app, rest)?
     } else {
         calls(method, app, below.strip_prefix("calls")?)?
     };
@@ -224,6 +229,10 @@ fn routes<'p>(method: &Method, app: &'p str, path: &'p str) -> Option<Operation<
 }
 
 fn calls<'p>(method: &Method, app: &'p str, rest: &'p str) -> Option<Operation<'p>> {
+    if *method == Method::DELETE {
+        let call = rest.strip_prefix('/').filter(|call| !call.is_empty() && !call.contains('/'))?;
+        return Some(Operation::CancelCall(CallRef { app, call }));
+    }
     if !is_get(method) {
         return None;
     }
@@ -242,6 +251,15 @@ fn calls<'p>(method: &Method, app: &'p str, rest: &'p str) -> Option<Operation<'
         (false, true) => Some(Operation::GetLog(call)),
         (false, false) => Some(Operation::GetCall(call)),
     }
+}
+
+fn dead_calls<'p>(method: &Method, app: &'p str, rest: &'p str) -> Option<Operation<'p>> {
+    if rest.is_empty() {
+        return is_get(method).then_some(Operation::ListDeadCalls(app));
+    }
+    let call = rest.strip_prefix('/')?.strip_suffix("/redrive")?;
+    let is_one = *method == Method::POST && !call.is_empty() && !call.contains('/');
+    is_one.then_some(Operation::RedriveCall(CallRef { app, call }))
 }
 
 fn named<'p>(app: &str, operation: Operation<'p>) -> Result<Operation<'p>, Error> {

@@ -1,6 +1,6 @@
 //! What API v1 shows of apps, calls and logs: the keys, and their order (v1 contract B.1.4 with A.1).
 
-use hearth_models::{App, Call, CallId, CallType, Config, Reason, Stat, Status, Timestamp};
+use hearth_models::{App, Call, CallId, CallType, Config, PerPage, Reason, Stat, Status, Timestamp};
 use serde::Serialize;
 
 /// An app.
@@ -33,6 +33,20 @@ pub(crate) struct CallView<'a> {
     attempts: Option<u32>,
 }
 
+/// A page of calls.
+#[derive(Debug, Serialize)]
+pub(crate) struct CallList<'a> {
+    message: &'static str,
+    next_cursor: String,
+    calls: Vec<CallView<'a>>,
+}
+
+/// That something was done, and nothing else.
+#[derive(Debug, Serialize)]
+pub(crate) struct Message {
+    pub(crate) message: &'static str,
+}
+
 /// The log of a call.
 #[derive(Debug, Serialize)]
 pub(crate) struct LogView<'a> {
@@ -44,6 +58,18 @@ pub(crate) struct LogView<'a> {
 impl<'a> AppView<'a> {
     pub(crate) fn of(app: &'a App) -> Self {
         Self { name: &app.name, config: &app.config }
+    }
+}
+
+impl<'a> CallList<'a> {
+    /// A page that may hold so many.
+    pub(crate) fn of(message: &'static str, app_name: &'a str, calls: &'a [Call], per_page: PerPage) -> Self {
+        let last = calls.last().filter(|_| calls.len() == per_page.get());
+        Self {
+            message,
+            next_cursor: last.map(|call| call.id.to_string()).unwrap_or_default(),
+            calls: calls.iter().map(|call| CallView::of(app_name, call)).collect(),
+        }
     }
 }
 

@@ -57,6 +57,7 @@ pub(crate) struct Data {
     /// Where logs are kept, if not in the database.
     pub(crate) logs_url: Option<String>,
     pub(crate) retention: Retention,
+    pub(crate) queue: stores::QueueAt,
 }
 
 /// The engine that runs containers.
@@ -134,6 +135,7 @@ fn data(reader: &mut Reader<'_>) -> Data {
         logs_url: logs_url.flatten(),
         database_url,
         retention: retention(reader),
+        queue: reader.parse_with(&table::MQ_URL, stores::queue).unwrap_or_default(),
         directory,
     }
 }
@@ -171,7 +173,6 @@ fn default_database(directory: &std::path::Path) -> String {
 }
 
 fn refuse_what_is_not_built(reader: &mut Reader<'_>) {
-    reader.parse_with(&table::MQ_URL, stores::queue);
     reader.parse_with::<()>(&table::ZIPKIN_URL, |_| Err("traces are not built yet; leave it out".to_owned()));
     reader.parse_with::<()>(&table::DOCKER_TLS_VERIFY, |_| {
         Err("TLS to the Docker engine is not built yet; use its socket, or TCP in a network you trust".to_owned())

@@ -1,6 +1,10 @@
 //! The URLs that choose stores. What is not built yet is refused here, in words that say so, before anything starts.
 //! No message repeats more of a URL than its scheme: the rest may hold a password.
 
+use std::sync::Arc;
+
+use hearth_queue::{Broker, BrokerError, MemoryBroker, RedisBroker};
+
 /// Checks `DB_URL`. The rest of it is the store's to read.
 pub(super) fn database(url: &str) -> Result<String, String> {
     match scheme(url) {
@@ -20,13 +24,40 @@ pub(super) fn logs(url: &str, database: &str) -> Result<Option<String>, String> 
     }
 }
 
-/// Checks `MQ_URL`: the default, the database itself, has no URL.
-pub(super) fn queue(url: &str) -> Result<(), String> {
+/// Where the order of queued calls is kept. The calls themselves are always in the database.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum QueueAt {
+    /// In the database too.
+    #[default]
+    Database,
+    /// In this process.
+    Memory,
+    /// In the Redis server of this URL.
+    Redis(String),
+}
+
+impl QueueAt {
+    /// The broker, unless the database is it.
+    ///
+    /// # Errors
+    /// Redis cannot be reached.
+    pub(crate) async fn connect(&self) -> Result<Option<Arc<dyn Broker>>, BrokerError> {
+        Ok(match self {
+            Self::Database => None,
+            Self::Memory => Some(Arc::new(MemoryBroker::default())),
+            Self::Redis(url) => Some(Arc::new(RedisBroker::connect(url).await?)),
+        })
+    }
+}
+
+/// Reads `MQ_URL`: the default, the database itself, has no URL.
+pub(super) fn queue(url: &str) -> Result<QueueAt, String> {
     match scheme(url) {
+        "memory" => Ok(QueueAt::Memory),
+        "redis" | "redis+unix" => Ok(QueueAt::Redis(url.trim().to_owned())),
         "bolt" => Err("bolt is not supported; the queue is kept in the database, which is what you get when this \
             setting is left out"
             .to_owned()),
-        scheme @ ("memory" | "redis") => Err(format!("a queue in {scheme} is not built yet")),
         other => Err(format!("mq type not supported {other}")),
     }
 }
@@ -51,8 +82,9 @@ mod tests {
         }
         assert_eq!(logs("x://", ""), Err("db type not supported x".into()));
         assert!(queue("bolt:///data/mq.db").unwrap_err().contains("kept in the database"));
-        assert_eq!(queue("redis://h/"), Err("a queue in redis is not built yet".into()));
-        assert_eq!(queue("kafka://h"), Err("mq type not supported kafka".into()));
+        assert_eq!(queue("kafka://h").unwrap_err(), "mq type not supported kafka");
+        assert!(matches!(queue(" redis://h/ "), Ok(QueueAt::Redis(url)) if url == "redis://h/"));
+        assert!(matches!(queue("memory://"), Ok(QueueAt::Memory)));
     }
 
     #[test]

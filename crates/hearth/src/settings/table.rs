@@ -58,7 +58,7 @@ settings! {
     LOGSTORE_URL = Setting::new("logstore-url", "URL", "the database",
         "Where logs of calls are kept: file:///directory, s3://key:secret@host/region/bucket?ssl=true, or another database").or("LOGSTORE_URL").secret();
     MQ_URL = Setting::new("mq-url", "URL", "the database",
-        "The queue of asynchronous calls; so far only the database").or("MQ_URL").secret();
+        "Who keeps the order of asynchronous calls: memory:// or redis://[:password@]host[:port][/database]; the calls are always in the database").or("MQ_URL").secret();
     KEEP_CALLS = Setting::new("keep-calls", "TIME", "30d",
         "How long ended calls and their logs are kept; none is for ever");
     KEEP_CALLS_PER_APP = Setting::new("keep-calls-per-app", "NUMBER", "1000000",

@@ -1,6 +1,9 @@
 //! `/v1/apps/:app/calls` (v1 contract B.1.8). What runs on this node is shown with what is stored.
 
+use std::sync::Arc;
+
 use axum::response::Response;
+use hearth_datastore::Cancelled;
 use hearth_models::{App, CallId, Error};
 use serde::Serialize;
 
@@ -9,19 +12,12 @@ use crate::error::Failed;
 use crate::json;
 use crate::paths::CallRef;
 use crate::query::Query;
-use crate::view::{CallView, LogView};
+use crate::view::{CallList, CallView, LogView, Message};
 
 #[derive(Debug, Serialize)]
 struct CallReply<'a> {
     message: &'static str,
     call: CallView<'a>,
-}
-
-#[derive(Debug, Serialize)]
-struct CallList<'a> {
-    message: &'static str,
-    next_cursor: String,
-    calls: Vec<CallView<'a>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -35,12 +31,7 @@ pub(crate) async fn list(api: &Api, app: &str, query: &Query<'_>) -> Result<Resp
     let filter = query.call_filter()?;
     let app = api.datastore.app(app).await?;
     let calls = api.recorder.calls(app.id, &filter).await?;
-    let last = calls.last().filter(|_| calls.len() == filter.per_page.get());
-    Ok(json::reply(&CallList {
-        message: "Successfully listed calls",
-        next_cursor: last.map(|call| call.id.to_string()).unwrap_or_default(),
-        calls: calls.iter().map(|call| CallView::of(&app.name, call)).collect(),
-    })?)
+    Ok(json::reply(&CallList::of("Successfully listed calls", &app.name, &calls, filter.per_page))?)
 }
 
 /// GET `/v1/apps/:app/calls/:call`
@@ -60,8 +51,21 @@ pub(crate) async fn log(api: &Api, call: CallRef<'_>) -> Result<Response, Failed
     })?)
 }
 
+/// DELETE `/v1/apps/:app/calls/:call`: a call that waits will not run, one that runs is stopped as far as that goes.
+pub(crate) async fn cancel(api: &Arc<Api>, call: CallRef<'_>) -> Result<Response, Failed> {
+    let (app, id) = find(api, call, Error::CallNotFound).await?;
+    let cancelled = api.change(move |api| async move { Ok(api.queue.cancel(app.id, id).await?) }).await?;
+    match cancelled {
+        Cancelled::Waiting | Cancelled::Running(_) => {
+            Ok(json::reply(&Message { message: "Successfully cancelled call" })?)
+        }
+        Cancelled::Ended => Err(Error::CallEnded.into()),
+        Cancelled::NotQueued => Err(Error::CallNotQueued.into()),
+    }
+}
+
 /// The app and the id of a call. A missing app is a missing call here, as is an id that no call can have.
-async fn find(api: &Api, call: CallRef<'_>, missing: Error) -> Result<(App, CallId), Failed> {
+pub(super) async fn find(api: &Api, call: CallRef<'_>, missing: Error) -> Result<(App, CallId), Failed> {
     let Ok(id) = call.call.parse() else {
         return Err(missing.into());
     };

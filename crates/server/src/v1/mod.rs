@@ -2,6 +2,7 @@
 
 pub(crate) mod apps;
 pub(crate) mod calls;
+pub(crate) mod dead_calls;
 pub(crate) mod routes;
 
 use serde::Serialize;

@@ -208,16 +208,6 @@ async fn an_answer_that_breaks_off_is_seen_as_incomplete_and_nothing_is_appended
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn asynchronous_routes_are_refused_until_they_are_built() {
-    let app = serving(programs::cat(), r#""type":"async""#).await;
-    let reply = app.post("/r/app/f", "in").await;
-    let message = "asynchronous calls are not built yet; this route can be called once its type is sync";
-    reply.is_error(501, message);
-    assert_eq!(reply.values("fn_call_id").len(), 1);
-    app.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_changed_route_runs_in_a_new_container_at_once() {
     let image = programs::http(|request| async move { programs::response(200, request.head.as_bytes()) });
     let app = Options::default().image("one", image.clone()).image("two", programs::http_echo()).start().await;

@@ -11,6 +11,7 @@ mod errors;
 mod execution;
 mod hostile;
 mod operations;
+mod queue;
 mod redirects;
 mod routes;
 mod test_app;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hearth_agent::Agent;
+use hearth_agent::{Agent, Background};
 use hearth_datastore::{Datastore, DefinitionStore, Definitions, Node, Recorder, RecorderSettings};
 use hearth_drivers::scripted::{Program, Script, ScriptedDriver};
 use hearth_models::{InstanceId, ServerId};
+use hearth_queue::{Queue, QueueSettings};
 use hearth_server::{Parts, Readiness, Server, Serving, Settings};
 use http::Request;
 use http_body_util::Full;
@@ -36,6 +37,7 @@ pub(crate) struct TestApp {
     pub(crate) readiness: Readiness,
     pub(crate) serving: Serving,
     agent: Agent,
+    stop: CancellationToken,
     // Aborted when dropped.
     _tasks: JoinSet<()>,
     _directory: TempDir,
@@ -74,9 +76,22 @@ impl Options {
         let metrics = Arc::new(hearth_agent::Metrics::register(&registry).unwrap());
         let driver: Arc<ScriptedDriver> = Arc::new(self.driver.clone());
         let agent = Agent::start(Arc::clone(&driver) as _, recorder.clone(), metrics, self.agent);
+        let (queue, service) =
+            Queue::new(Arc::clone(&store).queue(), None, QueueSettings { max_per_app: 3, ..QueueSettings::new(node) });
+        tasks.spawn(service.run(CancellationToken::new()));
+        let background = Background::new(agent.clone(), queue.clone(), Arc::clone(&datastore));
+        let stop = CancellationToken::new();
+        tasks.spawn(background.run(stop.clone()));
         let readiness = Readiness::default();
-        let parts =
-            Parts { datastore, recorder, agent: agent.clone(), engine: driver, registry, readiness: readiness.clone() };
+        let parts = Parts {
+            datastore,
+            recorder,
+            agent: agent.clone(),
+            queue,
+            engine: driver,
+            registry,
+            readiness: readiness.clone(),
+        };
         let settings = Settings { listen: (Ipv4Addr::LOCALHOST, 0).into(), ..self.server };
         let serving = Server::bind(settings, parts).await.unwrap().serve();
         TestApp {
@@ -86,6 +101,7 @@ impl Options {
             readiness,
             serving,
             agent,
+            stop,
             _tasks: tasks,
             _directory: directory,
         }
@@ -143,6 +159,7 @@ impl TestApp {
     pub(crate) async fn stop(self) {
         let left = self.serving.drain(Duration::from_secs(10)).await;
         assert_eq!(left, 0, "connections are left");
+        self.stop.cancel();
         self.agent.shutdown(Duration::from_secs(5)).await;
         self.serving.close(Duration::from_secs(1)).await;
         let clean = self.driver.until(hearth_drivers::scripted::Ledger::is_clean);

@@ -1,0 +1,147 @@
+//! Asynchronous calls: accepted, seen at every moment, and run whatever happens to the server.
+
+use std::collections::BTreeSet;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{APP, Options, PATIENCE, Reply, Server, eventually};
+
+async fn deploy(server: &Server) {
+    for format in ["http", "json", "default"] {
+        server.route(&format!("/{format}")).format(format).with("type", "async").create().await;
+    }
+}
+
+/// The id that a 202 gives.
+fn accepted(reply: &Reply) -> String {
+    assert_eq!(reply.status, 202, "{reply:?}");
+    let id = reply.json()["call_id"].as_str().unwrap().to_owned();
+    assert_eq!(reply.call_id(), id);
+    id
+}
+
+async fn call(server: &Server, id: &str) -> Value {
+    let reply = server.get(&format!("/v1/apps/{APP}/calls/{id}")).send().await;
+    assert_eq!(reply.status, 200, "a call that was accepted can be read: {reply:?}");
+    reply.json()["call"].clone()
+}
+
+async fn until(server: &Server, id: &str, status: &str) -> Value {
+    eventually(PATIENCE, status, async || {
+        let call = call(server, id).await;
+        if call["status"] == status { Ok(call) } else { Err(call) }
+    })
+    .await
+}
+
+async fn log(server: &Server, id: &str) -> String {
+    let reply = server.get(&format!("/v1/apps/{APP}/calls/{id}/log")).send().await.json();
+    reply["log"]["log"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_format_gets_the_whole_request_and_leaves_its_answer_in_the_log() {
+    let server = Server::start().await;
+    deploy(&server).await;
+    let body: Vec<u8> = (0..=255u8).cycle().take(100_000).collect();
+    server.route("/sync").create().await;
+    let expected = server.call("/sync").script("digest").body(body.clone()).send().await.text().to_owned();
+    for path in ["/http", "/default"] {
+        let script = "stderr to the log; digest";
+        let reply = server.call(path).script(script).body(body.clone()).send().await;
+        let id = accepted(&reply);
+        let record = until(&server, &id, "success").await;
+        assert_eq!(record["type"], "async");
+        let log = log(&server, &id).await;
+        assert!(log.contains("to the log"), "{log}");
+        assert!(log.contains(expected.trim_end()), "{expected} in {log}");
+    }
+    let id = accepted(&server.call("/json").script("body hello").body("text").send().await);
+    until(&server, &id, "success").await;
+    let log = log(&server, &id).await;
+    assert!(log.contains(r#""body":"hello""#), "{log}");
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn delayed_calls_wait_and_cancelled_ones_stop() {
+    let server = Server::start().await;
+    deploy(&server).await;
+    let late = accepted(&server.call("/http").header("Fn-Delay", "3600").script("body x").send().await);
+    assert_eq!(call(&server, &late).await["status"], "delayed");
+    let soon = accepted(&server.call("/http").header("Fn-Delay", "1").script("body x").send().await);
+    until(&server, &soon, "success").await;
+    let runs = accepted(&server.call("/http").script("sleep 100000").send().await);
+    until(&server, &runs, "running").await;
+    for id in [&late, &runs] {
+        let reply = server.request("DELETE", &format!("/v1/apps/{APP}/calls/{id}")).send().await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert_eq!(until(&server, id, "cancelled").await["reason"], "api_request");
+    }
+    // What ran is stopped, not left to its deadline.
+    server.until_running("/http", 0).await;
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_fails_has_failed() {
+    let server = Server::start().await;
+    deploy(&server).await;
+    let id = accepted(&server.call("/default").script("exit 3").send().await);
+    let record = until(&server, &id, "error").await;
+    assert_eq!((record["reason"].as_str(), record.get("attempts")), (Some("bad_exit"), None), "{record}");
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_accepted_call_is_lost_when_the_server_is_killed() {
+    for mq in [None, Some("memory://")] {
+        let mut options = Options::new().await;
+        if let Some(url) = mq {
+            options = options.setting("MQ_URL", url);
+        }
+        let server = options.start().await;
+        deploy(&server).await;
+        let mut ids = BTreeSet::new();
+        for number in 0..60u32 {
+            let path = match number % 10 {
+                0 => "/default",
+                1 => "/json",
+                _ => "/http",
+            };
+            ids.insert(accepted(&server.call(path).script("sleep 50; body x").send().await));
+        }
+        server.signal(Signal::KILL);
+        let (_, options) = server.ended().await;
+        let server = options.start().await;
+        let mut repeated = 0;
+        for id in &ids {
+            let record = until(&server, id, "success").await;
+            repeated += u32::from(record.get("attempts").is_some());
+        }
+        println!("{mq:?}: {} calls, {repeated} of them were begun twice", ids.len());
+        server.finish().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_in_good_order_loses_nothing_and_repeats_nothing() {
+    let server = Server::start().await;
+    deploy(&server).await;
+    let mut ids = Vec::new();
+    for _ in 0..40 {
+        ids.push(accepted(&server.call("/http").script("sleep 100; body x").send().await));
+    }
+    until(&server, &ids[0], "success").await;
+    server.signal(Signal::TERM);
+    let (ended, options) = server.ended().await;
+    assert!(ended.status.success(), "{}", ended.log);
+    assert_eq!(options.containers().await, [""; 0]);
+    let server = options.start().await;
+    for id in &ids {
+        let record = until(&server, id, "success").await;
+        assert!(record.get("attempts").is_none(), "begun twice: {record}");
+    }
+    server.finish().await;
+}
