@@ -230,17 +230,21 @@ async fn removal_goes_on_through_a_restart_of_the_engine() {
     assert!(removal.contains("force=true") && removal.contains("v=true"), "{removal}");
 }
 
+/// What the engine says to a second removal.
+fn under_way() -> serde_json::Value {
+    json!({ "message": "removal of container abc is already in progress" })
+}
+
 #[tokio::test]
 async fn a_removal_that_somebody_else_began_is_watched_to_its_end() {
     let fake = Fake::new();
     let (deleted, deletions) = watch::channel(0usize);
     let _engine = fake.run(move |asked| {
-        let busy = json!({ "message": "removal of container abc is already in progress" });
         asked.starts_with("DELETE").then(|| {
             deleted.send_modify(|n| *n += 1);
             // The other removal fails, and so does the next one: the engine itself says when the container is gone.
             match *deleted.borrow() {
-                1 | 2 => Reply::json(409, &busy),
+                1 | 2 => Reply::json(409, &under_way()),
                 3 => Reply::json(500, &json!({ "message": "device or resource busy" })),
                 _ => Reply::json(404, &json!({ "message": "No such container" })),
             }
@@ -258,10 +262,13 @@ async fn the_first_who_is_asked_for_a_removal_waits_for_one_that_is_under_way() 
     let fake = Fake::new();
     let (deleted, deletions) = watch::channel(0usize);
     let _engine = fake.run(move |asked| {
-        let busy = json!({ "message": "removal of container abc is already in progress" });
         asked.starts_with("DELETE").then(|| {
             deleted.send_modify(|n| *n += 1);
-            if *deleted.borrow() < 3 { Reply::json(409, &busy) } else { Reply::json(404, &json!({ "message": "no" })) }
+            if *deleted.borrow() < 3 {
+                Reply::json(409, &under_way())
+            } else {
+                Reply::json(404, &json!({ "message": "no" }))
+            }
         })
     });
     let (driver, _) = fake.connect().await;
