@@ -16,7 +16,7 @@ pub(crate) fn client_error(error: &DriverError) -> Error {
         DriverError::ImageUnreachable { image, message } => pull(502, image, message),
         DriverError::EngineAway { .. } => Error::EngineUnavailable,
         DriverError::Create { message } | DriverError::Start { message } => Error::StartFailed(message.clone()),
-        DriverError::Engine { .. } | DriverError::Setting { .. } => Error::StartFailed(error.to_string()),
+        DriverError::Engine { .. } | DriverError::Setting { .. } => Error::EngineFailed(error.to_string()),
         DriverError::Unhealthy => Error::Unhealthy,
         DriverError::Cut { .. } => Error::Vanished,
     }

@@ -54,7 +54,7 @@ pub(crate) fn failure(template: &Template, error: &hearth_drivers::Error) -> Sta
         app = %template.names.app, route = %template.names.path, error = %hearth_drivers::Chain(error),
         "container could not be started"
     );
-    StartFailure { error: crate::client_error(error), blame_key: !error.is_engine_away() }
+    StartFailure { error: crate::client_error(error), blame_key: !error.is_engine_away() && !error.is_cut() }
 }
 
 struct Hot<'a> {

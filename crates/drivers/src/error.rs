@@ -58,14 +58,14 @@ pub enum Error {
         source: Option<Cause>,
     },
 
-    /// The engine would not create the container.
+    /// The engine would not create the container: asked for the same, it would say the same.
     #[error("container could not be created: {message}")]
     Create {
         /// The engine's words.
         message: String,
     },
 
-    /// The container was created and did not come up.
+    /// The container was created and did not come up, for a reason of its own.
     #[error("container could not be started: {message}")]
     Start {
         /// The engine's words, or how the container ended.
@@ -84,7 +84,7 @@ pub enum Error {
         source: Option<Cause>,
     },
 
-    /// Anything else that the engine refused or did wrong.
+    /// Anything else that the engine refused or did wrong; another time it may not.
     #[error("container engine failed to {operation}: {message}")]
     Engine {
         /// What was being done.

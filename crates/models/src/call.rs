@@ -112,7 +112,8 @@ pub struct Call {
     status: Status,
     reason: Option<Reason>,
     error: Option<String>,
-    /// Executions begun, 1 for the first.
+    /// How often it was begun: of a synchronous call its executions, of an asynchronous one its leases, as the queue
+    /// counts them.
     pub attempts: u32,
     /// When it was accepted.
     pub created_at: Timestamp,
@@ -198,13 +199,13 @@ impl Call {
         self.completed_at
     }
 
-    /// Its execution begins now.
+    /// Its execution begins now, which counts as an attempt unless its lease has been counted.
     ///
     /// # Errors
     /// When it was not queued.
     pub fn start(&mut self) -> Result<(), InvalidTransition> {
         self.become_(Status::Running)?;
-        self.attempts += 1;
+        self.attempts += u32::from(self.call_type == CallType::Sync);
         self.started_at = Some(Timestamp::now());
         Ok(())
     }
@@ -294,6 +295,15 @@ mod tests {
         assert!(call.fail(Reason::Platform, "late").is_err());
         assert!(call.start().is_err());
         assert_eq!(call, ended);
+    }
+
+    #[test]
+    fn attempts_of_a_queued_call_are_those_of_its_lease() {
+        for (call_type, attempts) in [(CallType::Sync, 1), (CallType::Async, 0)] {
+            let mut call = call(call_type);
+            call.start().unwrap();
+            assert_eq!(call.attempts, attempts, "{call_type}");
+        }
     }
 
     #[test]

@@ -125,9 +125,12 @@ pub enum Error {
     /// An image could not be had. The status is the engine's for 4xx and 502 otherwise.
     #[error("Failed to pull image '{image}': {detail}")]
     PullFailed { status: u16, image: String, detail: String },
-    /// The engine refused to make or start a container of the function.
+    /// A container of the function cannot be made or started, however often it is tried.
     #[error("container could not be started: {0}")]
     StartFailed(String),
+    /// The engine failed to make or start a container, for a reason of its own.
+    #[error("container could not be started: {0}")]
+    EngineFailed(String),
     /// The container engine is away.
     #[error("container engine unavailable")]
     EngineUnavailable,
@@ -195,7 +198,8 @@ impl Error {
             | Self::Unhealthy
             | Self::BadOutput(_)
             | Self::ResponseTooLarge { .. }
-            | Self::StartFailed(_) => 502,
+            | Self::StartFailed(_)
+            | Self::EngineFailed(_) => 502,
             Self::PullFailed { status, .. } => *status,
             Self::Busy
             | Self::NoCapacity(_)

@@ -83,11 +83,15 @@ impl Background {
     pub async fn run(self, cancel: CancellationToken) {
         let mut calls = JoinSet::new();
         while !cancel.is_cancelled() {
-            while let Some(ended) = calls.try_join_next() {
-                report(ended);
-            }
+            let unbegun: Vec<Delivery> = std::iter::from_fn(|| calls.try_join_next()).filter_map(report).collect();
+            self.runner.give_back(unbegun).await;
             let room = self.runner.room();
-            for delivery in self.runner.reserve(room).await {
+            let reserved = self.runner.reserve(room).await;
+            if cancel.is_cancelled() {
+                self.runner.give_back(reserved).await;
+                break;
+            }
+            for delivery in reserved {
                 calls.spawn(Arc::clone(&self.runner).run(delivery, cancel.clone()));
             }
             let next = async {
@@ -99,16 +103,23 @@ impl Background {
             };
             cancel.run_until_cancelled(next).await;
         }
+        // What has not begun comes back at once and together; what has, at its end.
         while let Some(ended) = calls.join_next().await {
-            report(ended);
+            let mut unbegun: Vec<Delivery> = report(ended).into_iter().collect();
+            while let Some(ended) = calls.try_join_next() {
+                unbegun.extend(report(ended));
+            }
+            self.runner.give_back(unbegun).await;
         }
     }
 }
 
-fn report(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
+/// What the task of an attempt leaves to be given back.
+fn report(ended: Result<Option<Delivery>, tokio::task::JoinError>) -> Option<Delivery> {
+    ended.unwrap_or_else(|error| {
         tracing::error!(%error, "an attempt at a queued call ended badly; its lease will lapse");
-    }
+        None
+    })
 }
 
 impl Runner {
@@ -126,13 +137,21 @@ impl Runner {
         }
     }
 
-    async fn run(self: Arc<Self>, delivery: Delivery, stopping: CancellationToken) {
+    /// Runs a call. Its delivery comes back if the call has not begun and did not use its attempt.
+    async fn run(self: Arc<Self>, delivery: Delivery, stopping: CancellationToken) -> Option<Delivery> {
         let waiting = Gate::enter(&self.gate);
         let leased = delivery.leased();
         let invocation = match self.invocation(&delivery).await {
             Ok(invocation) => invocation,
-            Err(Unfit::Gone) => return self.give_up(&delivery).await,
-            Err(Unfit::Failed(error)) => return self.failed(delivery, &error).await,
+            Err(Unfit::Gone) => {
+                self.give_up(&delivery).await;
+                return None;
+            }
+            Err(Unfit::Failed(_)) if stopping.is_cancelled() => return Some(delivery),
+            Err(Unfit::Failed(error)) => {
+                self.failed(delivery, &error).await;
+                return None;
+            }
         };
         let span = tracing::info_span!(
             "call", call.id = %leased.call.id, app = %invocation.app.name, route = %leased.call.path,
@@ -141,14 +160,13 @@ impl Runner {
         let ended = self.execute(&delivery, invocation, waiting, &stopping).instrument(span).await;
         self.gate.ended();
         match ended {
-            Some(Ended::Recorded) => delivery.recorded(),
+            Ended::Recorded => delivery.recorded(),
             // Whoever has it now ends it, or has.
-            Some(Ended::Failed { .. }) if delivery.lost().is_cancelled() => {}
-            Some(Ended::Failed { started: false, .. }) if stopping.is_cancelled() => self.give_back(delivery).await,
-            Some(Ended::Failed { error, .. }) => self.failed(delivery, &error).await,
-            // Its task panicked. The lease lapses.
-            None => {}
+            Ended::Failed { .. } if delivery.lost().is_cancelled() => {}
+            Ended::Failed { started: false, .. } if stopping.is_cancelled() => return Some(delivery),
+            Ended::Failed { error, .. } => self.failed(delivery, &error).await,
         }
+        None
     }
 
     async fn execute(
@@ -157,7 +175,7 @@ impl Runner {
         invocation: Invocation,
         waiting: Waiting,
         stopping: &CancellationToken,
-    ) -> Option<Ended> {
+    ) -> Ended {
         let leased = delivery.leased();
         let (ended, end) = oneshot::channel();
         let attempt = Attempt { ended, waiting: Some(waiting) };
@@ -171,12 +189,15 @@ impl Runner {
             }
         };
         tokio::select! {
+            biased;
+            // First, so that the call always has a record that owes it an end.
             () = answered => {}
             // Dropped, it leaves the line; what runs goes on to its end, or is stopped when the lease is lost.
             () = delivery.lost().cancelled() => {}
             () = stopping.cancelled() => {}
         }
-        end.await.ok()
+        // Whoever had it is gone without a word.
+        end.await.unwrap_or(Ended::Failed { error: Error::Internal, started: true })
     }
 
     /// What to run: the function as it is now.
@@ -217,10 +238,10 @@ impl Runner {
         }
     }
 
-    async fn give_back(&self, delivery: Delivery) {
-        let id = delivery.leased().call.id;
-        if let Err(error) = self.queue.give_back(vec![delivery]).await {
-            tracing::warn!(call.id = %id, error = error.chain(), "a call was not given back; its lease will lapse");
+    async fn give_back(&self, unbegun: Vec<Delivery>) {
+        let calls = unbegun.len();
+        if let Err(error) = self.queue.give_back(unbegun).await {
+            tracing::warn!(calls, error = error.chain(), "calls were not given back; their leases will lapse");
         }
     }
 
@@ -242,21 +263,23 @@ impl Runner {
     }
 }
 
-/// The call as it was before it was leased: to whoever asks this node it runs from the moment it is executed.
+/// The leased call as it was before it was leased: to whoever asks this node it runs from the moment it is executed. Its
+/// attempts are those of the lease from the beginning, because only a result with that number is stored.
 fn before(call: &Call) -> Call {
     let state = StoredState { status: Status::Queued, reason: None, error: None, started_at: None, completed_at: None };
-    let mut before = call.clone().restore(state);
-    before.attempts = call.attempts.saturating_sub(1);
-    before
+    call.clone().restore(state)
 }
 
 /// Whether an error is what the call came to, rather than a reason to try again: it is the function's, or would be the
 /// same the next time.
-pub(crate) const fn is_result(error: &Error) -> bool {
+pub(crate) const fn is_result(error: &Error, started: bool) -> bool {
     match error {
+        // Before its call began, it was killed for nothing that the call did.
+        Error::Killed => started,
         Error::Busy
         | Error::NoCapacity(_)
         | Error::EngineUnavailable
+        | Error::EngineFailed(_)
         | Error::StoreUnavailable
         | Error::ShuttingDown
         | Error::Vanished

@@ -4,18 +4,20 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use hearth_agent::{Agent, Background, Invocation, Metrics, Request, Settings, submission};
 use hearth_datastore::{
-    Datastore, DefinitionStore, Definitions, DefinitionsSettings, Node, Recorder, RecorderSettings, open,
+    Datastore, DefinitionStore, Definitions, DefinitionsSettings, Node, Recorder, RecorderSettings, Standing, open,
 };
 use hearth_drivers::scripted::programs::{cat, exit, hang, http_echo, json_echo};
 use hearth_drivers::scripted::{Ledger, Program, Script, ScriptedDriver, Step};
 use hearth_drivers::{Error as DriverError, Exit};
 use hearth_models::{Call, CallFilter, CallId, InstanceId, PerPage, Priority, Reason, RoutePatch, ServerId, Status};
-use hearth_queue::{Queue, QueueSettings, RetryPolicy};
+use hearth_queue::{Broker, BrokerError, MemoryBroker, Queue, QueueSettings, RetryPolicy};
 use http::{HeaderMap, Method, Version};
 use tempfile::TempDir;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +40,10 @@ struct Stand {
 
 impl Stand {
     async fn new(script: Script, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::with_broker(script, change, None).await
+    }
+
+    async fn with_broker(script: Script, change: impl FnOnce(&mut Settings), broker: Option<Arc<dyn Broker>>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = open(&format!("sqlite3://{}/hearth.db", directory.path().display())).await.unwrap();
         let definitions: Arc<dyn DefinitionStore> =
@@ -54,7 +60,7 @@ impl Stand {
             attempts: NonZeroU32::new(3).unwrap(),
         };
         let settings = QueueSettings { retry, renew: Duration::from_millis(50), ..QueueSettings::new(node) };
-        let (queue, service) = Queue::new(Arc::clone(&store).queue(), None, settings);
+        let (queue, service) = Queue::new(Arc::clone(&store).queue(), broker, settings);
         services.spawn(service.run(CancellationToken::new()));
         let driver = ScriptedDriver::new().with("image", script);
         let mut settings = Settings { precise_drain: false, cpus: 2, ..Settings::default() };
@@ -118,6 +124,35 @@ impl Stand {
             }
         };
         timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("the call never became {status}"))
+    }
+
+    /// The call as the store has it, once it has left the queue.
+    async fn stored(&self, id: CallId) -> Call {
+        let app = self.definitions.app("app").await.unwrap();
+        let looking = async {
+            loop {
+                let call = self.store.call(app.id, id).await.unwrap();
+                if call.status().is_final() {
+                    return call;
+                }
+                sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(PATIENCE, looking).await.expect("the store never had its end")
+    }
+
+    /// Waits until so many calls are ready and so many leased.
+    async fn until_depth(&self, expected: (u64, u64)) {
+        let looking = async {
+            loop {
+                let depth = self.store.clone().queue().depth().await.unwrap();
+                if (depth.ready, depth.leased) == expected {
+                    return;
+                }
+                sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("never {expected:?} ready and leased"));
     }
 
     async fn log(&self, id: CallId) -> Bytes {
@@ -187,6 +222,44 @@ async fn a_failure_of_the_function_is_the_result() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_before_the_execution_is_the_result_too() {
+    let refused = || DriverError::Create { message: "no".to_owned() };
+    let image = || DriverError::ImageRefused { image: "image".to_owned(), status: 404, message: "no".to_owned() };
+    for (format, script, reason) in [
+        ("default", Script::new(cat()).pull(Step::fails(image())), Reason::Image),
+        ("http", Script::new(cat()).pull(Step::fails(image())), Reason::Image),
+        ("default", Script::new(cat()).create(Step::fails(refused())), Reason::Image),
+        ("http", Script::new(cat()).create(Step::fails(refused())), Reason::Image),
+        ("http", Script::new(cat()).start(Step::fails(DriverError::Unhealthy)), Reason::BadExit),
+        // It is over before it has its first request.
+        ("json", Script::new(exit(3)), Reason::BadExit),
+        ("json", Script::new(exit(0)), Reason::BadExit),
+    ] {
+        let stand = Stand::new(script, |_| {}).await;
+        stand.route(format).await;
+        for _ in 0..3 {
+            let id = stand.submit("").await;
+            let call = stand.stored(id).await;
+            assert_eq!((call.status(), call.attempts, call.reason()), (Status::Error, 1, Some(reason)), "{format}");
+        }
+        assert_eq!(stand.recorder.counts().superseded, 0);
+        stand.ends_clean().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failure_of_the_engines_own_is_no_result() {
+    let full = || DriverError::Engine { operation: "create", message: "disk full".to_owned(), source: None };
+    for (format, program) in [("default", cat()), ("http", http_echo())] {
+        let stand = Stand::new(Script::new(program).create(Step::fails(full()).times(1)), |_| {}).await;
+        stand.route(format).await;
+        let call = stand.stored(stand.submit("x").await).await;
+        assert_eq!((call.status(), call.attempts), (Status::Success, 2), "{format}: {call:?}");
+        stand.ends_clean().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_of_the_platform_is_tried_again_and_then_given_up() {
     let away = || DriverError::EngineAway { source: None };
     let script = Script::new(cat()).create(Step::fails(away()).times(1));
@@ -239,27 +312,55 @@ async fn a_stop_gives_back_what_has_not_begun() {
     let runs = stand.submit("x").await;
     stand.until(runs, Status::Running).await;
     let waits = stand.submit("x").await;
-    let leased = async {
-        while stand.store.clone().queue().depth().await.unwrap().leased < 2 {
-            sleep(Duration::from_millis(2)).await;
-        }
-    };
-    timeout(PATIENCE, leased).await.expect("the second call is not leased");
+    stand.until_depth((0, 2)).await;
     stand.stop.cancel();
-    let given_back = async {
-        loop {
-            let depth = stand.store.clone().queue().depth().await.unwrap();
-            if (depth.ready, depth.leased) == (1, 1) {
-                return;
-            }
-            sleep(Duration::from_millis(2)).await;
-        }
-    };
-    timeout(PATIENCE, given_back).await.expect("it is not given back");
+    stand.until_depth((1, 1)).await;
     let call = stand.call(waits).await;
     assert_eq!((call.status(), call.attempts), (Status::Queued, 0));
     stand.driver.kill_all(Exit::Code(1));
     stand.until(runs, Status::Error).await;
+    stand.ends_clean().await;
+}
+
+/// A queue that says what is ready only when it is told to.
+#[derive(Debug, Default)]
+struct HeldUp {
+    order: MemoryBroker,
+    asked: Notify,
+    answer: Notify,
+}
+
+#[async_trait]
+impl Broker for HeldUp {
+    async fn push(&self, calls: &[Standing]) -> Result<(), BrokerError> {
+        self.order.push(calls).await
+    }
+
+    async fn take(&self, at_most: usize) -> Result<Vec<Standing>, BrokerError> {
+        self.asked.notify_one();
+        self.answer.notified().await;
+        self.order.take(at_most).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_gives_back_what_was_being_reserved() {
+    let broker = Arc::new(HeldUp::default());
+    let stand = Stand::with_broker(Script::new(cat()), |_| {}, Some(broker.clone())).await;
+    stand.route("http").await;
+    broker.asked.notified().await;
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        ids.push(stand.submit("x").await);
+    }
+    stand.stop.cancel();
+    broker.answer.notify_one();
+    stand.until_depth((6, 0)).await;
+    for id in ids {
+        let call = stand.call(id).await;
+        assert_eq!((call.status(), call.attempts), (Status::Queued, 0));
+    }
+    assert_eq!(stand.driver.ledger().created, 0);
     stand.ends_clean().await;
 }
 

@@ -101,7 +101,7 @@ impl Maker {
 }
 
 fn into_create_error(fault: Fault) -> Error {
-    fault.into_error_with(|message| Error::Create { message })
+    fault.into_judged(Operation::CreateContainer, |message| Error::Create { message })
 }
 
 // === impl Created ===
@@ -110,17 +110,17 @@ fn into_create_error(fault: Fault) -> Error {
 impl Container for Created {
     async fn start(self: Box<Self>) -> Result<Running, Error> {
         let Self { engine, groups, has_healthcheck, life, guard } = *self;
-        let start_error = |fault: Fault| fault.into_error_with(|message| Error::Start { message });
         let id = guard.id().to_owned();
 
         // Before it starts, so that nothing it writes is lost.
         let attached = engine
             .call(Operation::AttachContainer, ATTACH_LIMIT, attach::attach(engine.address(), &id))
             .await
-            .map_err(start_error)?;
+            .map_err(|fault| fault.into_start_error(Operation::AttachContainer))?;
         life.begin();
         let request = engine.api().start_container(&id, None::<StartContainerOptions>);
-        engine.call(Operation::StartContainer, START_LIMIT, request).await.map_err(start_error)?;
+        let started = engine.call(Operation::StartContainer, START_LIMIT, request).await;
+        started.map_err(|fault| fault.into_start_error(Operation::StartContainer))?;
         if has_healthcheck {
             health::until_healthy(&engine, &id).await?;
         }

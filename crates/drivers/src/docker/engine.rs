@@ -192,6 +192,28 @@ impl Fault {
         }
     }
 
+    /// As [`into_error_with`](Self::into_error_with), where the engine refused what cannot be: Docker answers 4xx to a
+    /// program that is not there, or too little memory. A failure of its own (no room on its disk, no answer in time) is
+    /// told as such.
+    pub(super) fn into_judged(self, operation: Operation, make: impl FnOnce(String) -> Error) -> Error {
+        match self {
+            Self::Refused { status: 500.., .. } | Self::Late(_) => self.into_error(operation),
+            other => other.into_error_with(make),
+        }
+    }
+
+    /// What a caller is told whose container was created and could not be started.
+    pub(super) fn into_start_error(self, operation: Operation) -> Error {
+        match self {
+            // Somebody removed it, or is about to.
+            Self::Refused { status: 409, .. } => Error::Cut { source: None },
+            Self::Refused { status: 404, message } if message.starts_with("No such container") => {
+                Error::Cut { source: None }
+            }
+            other => other.into_judged(operation, |message| Error::Start { message }),
+        }
+    }
+
     pub(super) fn message(&self) -> String {
         match self {
             Self::Refused { message, .. } | Self::Broken { message } => message.clone(),

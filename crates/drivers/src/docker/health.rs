@@ -24,7 +24,7 @@ pub(super) async fn until_healthy(engine: &Engine, id: &str) -> Result<(), Error
         let container = engine
             .call(Operation::InspectContainer, INSPECT_LIMIT, request)
             .await
-            .map_err(|fault| fault.into_error_with(|message| Error::Start { message }))?;
+            .map_err(|fault| fault.into_start_error(Operation::InspectContainer))?;
         if is_healthy(container.state.as_ref())? {
             return Ok(());
         }

@@ -466,6 +466,21 @@ async fn refusals_are_told_in_the_engines_words() {
     assert_eq!(fake.count("DELETE"), 0, "what was refused does not exist");
 }
 
+#[tokio::test]
+async fn a_failure_of_the_engines_own_is_not_taken_for_a_refusal() {
+    let fake = Fake::new();
+    let _engine = fake.run(|asked| {
+        asked
+            .starts_with("POST /containers/create")
+            .then(|| Reply::json(500, &json!({ "message": "no space left on device" })))
+    });
+    let (driver, _) = fake.connect().await;
+    let error = driver.create(spec()).await.err().unwrap();
+    let told = "container engine failed to create the container: no space left on device";
+    assert!(matches!(&error, Error::Engine { .. }) && error.to_string() == told, "{error:?}");
+    assert_eq!(driver.shutdown(Duration::from_secs(5)).await, 0);
+}
+
 /// An engine whose containers start at once and end when the test says so.
 fn living(asked: &str, exit: Option<i64>) -> Option<Reply> {
     let (method, path) = asked.split_once(' ').unwrap();
