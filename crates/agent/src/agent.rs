@@ -57,20 +57,6 @@ pub struct Occupancy {
     pub memory_capacity: u64,
 }
 
-/// The whole body of a request, and its share of the bodies that may be held.
-#[derive(Debug)]
-pub struct HeldBody {
-    prefix: Prefix,
-}
-
-impl HeldBody {
-    /// Its bytes.
-    #[must_use]
-    pub const fn bytes(&self) -> &Bytes {
-        self.prefix.bytes()
-    }
-}
-
 impl Agent {
     /// An agent that runs containers with `driver` and hands records to `recorder`.
     ///
@@ -136,11 +122,9 @@ impl Agent {
     ///
     /// # Errors
     /// The client did not send it, or too much of other requests is held.
-    pub async fn collect(&self, body: RequestBody) -> Result<HeldBody, Error> {
-        match Prefix::read(body, usize::MAX, &self.shared.bodies).await {
-            Ok(prefix) => Ok(HeldBody { prefix }),
-            Err(error) => Err(error.into()),
-        }
+    pub async fn collect(&self, body: RequestBody) -> Result<Bytes, Error> {
+        let prefix = Prefix::read(body, usize::MAX, &self.shared.bodies).await?;
+        Ok(Bytes::from_owner(prefix))
     }
 
     /// A function changed or was deleted: its idle containers go at once, busy ones after their call.

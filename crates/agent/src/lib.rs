@@ -33,7 +33,7 @@ mod settings;
 mod slots;
 mod work;
 
-pub use agent::{Agent, HeldBody, Occupancy, empty_body, full_body};
+pub use agent::{Agent, Occupancy, empty_body, full_body};
 pub use background::{Background, submission};
 pub use body::{Aborted, AnswerBody};
 pub use capacity::memory_capacity;

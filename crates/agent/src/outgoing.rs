@@ -38,11 +38,14 @@ impl From<PrefixError> for Error {
     }
 }
 
-impl Prefix {
-    pub(crate) const fn bytes(&self) -> &Bytes {
+/// The share of what may be held goes back with the bytes.
+impl AsRef<[u8]> for Prefix {
+    fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
+}
 
+impl Prefix {
     /// Reads `body` until it ends or `limit` bytes are there, so that a slow uploader does not hold a container. What
     /// is read counts against `budget`, in bytes, until the request has been executed.
     pub(crate) async fn read(

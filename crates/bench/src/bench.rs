@@ -17,6 +17,7 @@ use crate::report::{Report, Section};
 use crate::sample::Figures;
 use crate::say;
 use crate::server::Server;
+use crate::stage::Stage;
 use crate::usage::{self, Watch};
 
 /// How long is looked whether others use the machine.
@@ -37,6 +38,8 @@ pub(crate) struct Bench {
     pub(crate) bare_census: Census,
     pub(crate) report: Report,
     pub(crate) pid: u32,
+    /// What other servers are started from.
+    pub(crate) stage: Stage,
     server: ServerId,
     image: String,
 }
@@ -44,7 +47,7 @@ pub(crate) struct Bench {
 // === impl Bench ===
 
 impl Bench {
-    pub(crate) async fn new(options: &Options, server: &Server, bare: &Bare) -> Result<Self> {
+    pub(crate) async fn new(options: &Options, server: &Server, bare: &Bare, stage: Stage) -> Result<Self> {
         let cpus = std::thread::available_parallelism()?.get();
         let bench = Self {
             pace: options.pace(),
@@ -55,6 +58,7 @@ impl Bench {
             bare_census: Census::begin(bare.id)?,
             report: Report::new(options.quick, cpus),
             pid: server.pid,
+            stage,
             server: server.id,
             image: options.image.clone(),
         };
@@ -98,12 +102,7 @@ impl Bench {
         callers: Vec<Caller>,
         condition: impl Future<Output = Result<()>>,
     ) -> Result<Figures> {
-        let (watch, before) = (Watch::begin(self.pid)?, self.census.started());
-        let load = Load::begin(callers);
-        condition.await?;
-        let (_, mut window) = load.end().await;
-        window.server = Some(watch.end(self.census.started() - before)?);
-        Ok(window.into_figures())
+        watched(self.pid, &self.census, || Load::begin(callers), condition).await
     }
 
     /// Begins a section of the report.
@@ -131,4 +130,19 @@ impl Bench {
             sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+/// Begins a load on the server that is process `pid`, and ends it when `condition` has come to pass.
+pub(crate) async fn watched(
+    pid: u32,
+    census: &Census,
+    begin: impl FnOnce() -> Load<Caller>,
+    condition: impl Future<Output = Result<()>>,
+) -> Result<Figures> {
+    let (watch, before) = (Watch::begin(pid)?, census.started());
+    let load = begin();
+    condition.await?;
+    let (_, mut window) = load.end().await;
+    window.server = Some(watch.end(census.started() - before)?);
+    Ok(window.into_figures())
 }

@@ -1,4 +1,4 @@
-//! Closed loops: each client makes its next call when it has the answer to the last one.
+//! Closed loops: each client makes its next call when it has the answer to the last one, at once or at its next turn.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::sample::Window;
 
@@ -44,11 +44,20 @@ pub(crate) async fn drive<E: Exchange>(clients: Vec<E>, time: Duration) -> (Vec<
 impl<E: Exchange> Load<E> {
     /// From now on, `clients` make calls.
     pub(crate) fn begin(clients: Vec<E>) -> Self {
+        Self::begin_every(clients, Duration::ZERO)
+    }
+
+    /// The same, but each has its turn only this often, one after the other. A latency counts from the turn, also when
+    /// the call before is late.
+    pub(crate) fn begin_every(clients: Vec<E>, pause: Duration) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let begun = Instant::now();
         let mut tasks = JoinSet::new();
+        let apart = pause / u32::try_from(clients.len()).unwrap_or(u32::MAX).max(1);
+        let mut first = begun;
         for client in clients {
-            tasks.spawn(calls(client, Arc::clone(&over)));
+            tasks.spawn(calls(client, Arc::clone(&over), first, pause));
+            first += apart;
         }
         Self { tasks, begun, over }
     }
@@ -80,10 +89,17 @@ impl<E: Exchange> Load<E> {
 }
 
 /// At least one call.
-async fn calls<E: Exchange>(mut client: E, over: Arc<AtomicBool>) -> (E, Tally) {
+async fn calls<E: Exchange>(mut client: E, over: Arc<AtomicBool>, first: Instant, pause: Duration) -> (E, Tally) {
     let mut tally = Tally::default();
+    let mut turn = first;
     loop {
-        let begun = Instant::now();
+        let begun = if pause.is_zero() {
+            Instant::now()
+        } else {
+            sleep_until(turn).await;
+            turn
+        };
+        turn += pause;
         match client.exchange().await {
             Ok(()) => tally.latencies.push(begun.elapsed()),
             Err(error) => {

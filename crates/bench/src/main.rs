@@ -17,6 +17,7 @@ mod report;
 mod sample;
 mod scenarios;
 mod server;
+mod stage;
 mod table;
 mod usage;
 
@@ -27,6 +28,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser;
+use hearth_models::ServerId;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
@@ -35,10 +37,14 @@ use crate::bench::Bench;
 use crate::options::Options;
 use crate::scenarios::Scenario;
 use crate::server::Server;
+use crate::stage::Stage;
 use crate::table::{Header, Verdicts};
 
 /// The exit code of a run that missed a target, when asked for.
 const MISSED: u8 = 2;
+
+/// Servers that scenarios of one run may start beside the one that all share.
+const MOST_GUESTS: usize = 32;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -67,14 +73,26 @@ fn run(options: &Options) -> Result<ExitCode> {
 async fn measure(options: &Options, selected: &[Scenario]) -> Result<ExitCode> {
     std::fs::create_dir_all(&options.output).with_context(|| format!("cannot make {}", options.output.display()))?;
     let bare = Bare::connect(&options.image).await?;
-    let mut server = Server::spawn(&server_binary(options)?, &options.output)?;
+    let binary = server_binary(options)?;
+    let guests: Vec<ServerId> = std::iter::repeat_with(ServerId::generate).take(MOST_GUESTS).collect();
+    let stage = Stage::new(
+        binary.clone(),
+        options.output.clone(),
+        options.image.clone(),
+        guests.clone(),
+        options.postgres.clone(),
+    );
+    let mut server = Server::spawn(&binary, &options.output)?;
     // What all scenarios need in turn is one large future.
-    let work = Box::pin(scenarios(options, selected, &mut server, &bare));
+    let work = Box::pin(scenarios(options, selected, &mut server, &bare, stage));
     let result = interruptible(work, options).await;
     // Whatever happened, nothing is left behind.
     let (id, stopped) = (server.id, server.stop().await);
-    let left = bare.containers(&[id]).await.map(|left| left.len());
-    bare.clean_up(id).await?;
+    let all: Vec<ServerId> = guests.into_iter().chain([id]).collect();
+    let left = bare.containers(&all).await.map(|left| left.len());
+    for id in all {
+        bare.clean_up(id).await?;
+    }
     let code = result?;
     stopped?;
     ensure!(left? == 0, "the server left containers behind");
@@ -100,9 +118,15 @@ async fn interruptible<T>(work: impl Future<Output = Result<T>>, options: &Optio
     }
 }
 
-async fn scenarios(options: &Options, selected: &[Scenario], server: &mut Server, bare: &Bare) -> Result<ExitCode> {
+async fn scenarios(
+    options: &Options,
+    selected: &[Scenario],
+    server: &mut Server,
+    bare: &Bare,
+    stage: Stage,
+) -> Result<ExitCode> {
     server.until_ready().await?;
-    let mut bench = Bench::new(options, server, bare).await?;
+    let mut bench = Bench::new(options, server, bare, stage).await?;
     say(Header)?;
     for scenario in selected {
         scenario.run(&mut bench).await.with_context(|| format!("scenario {}", scenario.name()))?;

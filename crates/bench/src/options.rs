@@ -33,6 +33,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "IMAGE", default_value = "hearth/fixture:test")]
     pub(crate) image: String,
 
+    /// A Postgres server with empty databases bench_1, bench_2 and so on: postgres://user:password@host:port. Without it
+    /// there is only SQLite.
+    #[arg(long, value_name = "URL")]
+    pub(crate) postgres: Option<String>,
+
     /// End with exit code 2 when a target is missed.
     #[arg(long)]
     pub(crate) strict: bool,
@@ -55,6 +60,8 @@ pub(crate) struct Pace {
     pub(crate) sleepers: usize,
     /// How often that function is grown from nothing.
     pub(crate) growths: usize,
+    /// Calls that are stored before some of them are trimmed.
+    pub(crate) history: usize,
     /// A run that takes longer is given up.
     pub(crate) limit: Duration,
 }
@@ -82,7 +89,8 @@ impl Pace {
         at_once: Duration::from_secs(30),
         sleepers: 64,
         growths: 2,
-        limit: Duration::from_mins(15),
+        history: 1_000_000,
+        limit: Duration::from_mins(30),
     };
 
     const QUICK: Self = Self {
@@ -93,6 +101,7 @@ impl Pace {
         at_once: Duration::from_secs(4),
         sleepers: 16,
         growths: 1,
+        history: 20_000,
         limit: Duration::from_mins(3),
     };
 }

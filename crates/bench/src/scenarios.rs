@@ -6,7 +6,9 @@ mod cold;
 mod hot;
 mod idle;
 mod mixed;
+mod records;
 mod sleeper;
+mod trimming;
 
 use anyhow::Result;
 
@@ -27,13 +29,15 @@ pub(crate) enum Scenario {
     ColdLogging,
     Mixed,
     Burst,
+    Records,
+    Trimming,
 }
 
 // === impl Scenario ===
 
 impl Scenario {
     /// All of them, in the order in which they run: memory is looked at first, before there was any load.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Idle,
         Self::HotHttp,
         Self::HotHttpLogging,
@@ -45,6 +49,8 @@ impl Scenario {
         Self::ColdLogging,
         Self::Mixed,
         Self::Burst,
+        Self::Records,
+        Self::Trimming,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -60,6 +66,8 @@ impl Scenario {
             Self::ColdLogging => "cold-logging",
             Self::Mixed => "mixed",
             Self::Burst => "burst",
+            Self::Records => "records",
+            Self::Trimming => "trimming",
         }
     }
 
@@ -87,6 +95,8 @@ impl Scenario {
             }
             Self::Mixed => mixed::run(bench, name).await,
             Self::Burst => burst::run(bench, name).await,
+            Self::Records => records::run(bench, name).await,
+            Self::Trimming => trimming::run(bench, name).await,
         }
     }
 }

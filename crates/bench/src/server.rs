@@ -29,7 +29,7 @@ pub(crate) struct Server {
     pub(crate) id: ServerId,
     pub(crate) address: SocketAddr,
     log: PathBuf,
-    _data: TempDir,
+    data: TempDir,
 }
 
 // === impl Server ===
@@ -38,17 +38,21 @@ impl Server {
     /// Starts `binary` with data and log below `output`. Everything is at its default but where it listens: SQLite,
     /// and records of all calls.
     pub(crate) fn spawn(binary: &Path, output: &Path) -> Result<Self> {
-        let (id, address) = (ServerId::generate(), free_address()?);
-        let data = tempfile::Builder::new().prefix("data-").tempdir_in(output).context("no place for data")?;
-        let database = data.path().canonicalize()?.join("hearth.db");
-        let log = output.join("server.log");
+        let data = data_below(output)?;
+        let database = sqlite_url(&data)?;
+        Self::spawn_on(binary, ServerId::generate(), output.join("server.log"), data, &["--db-url", &database])
+    }
+
+    /// Starts one that has `data` as its directory, with the flags `more`.
+    pub(crate) fn spawn_on(binary: &Path, id: ServerId, log: PathBuf, data: TempDir, more: &[&str]) -> Result<Self> {
+        let address = free_address()?;
         let log_file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let child = Command::new(binary)
             .arg("serve")
             .args(["--listen", &address.to_string(), "--server-id", &id.to_string()])
             .arg("--data-dir")
             .arg(data.path())
-            .args(["--db-url", &format!("sqlite3://{}", database.display())])
+            .args(more)
             .stdin(Stdio::null())
             .stdout(log_file.try_clone()?)
             .stderr(log_file)
@@ -60,7 +64,7 @@ impl Server {
                 format!("cannot start {}; build it, or say where it is with --server", binary.display())
             })?;
         let pid = child.id().context("the server ended at once")?;
-        Ok(Self { child, pid, id, address, log, _data: data })
+        Ok(Self { child, pid, id, address, log, data })
     }
 
     /// Waits until it is ready for calls.
@@ -83,8 +87,8 @@ impl Server {
         matches!(connection.request("GET", "/ready", b"").await, Ok((200, _)))
     }
 
-    /// Stops it in good order, which takes its containers along. One that does not stop is killed.
-    pub(crate) async fn stop(mut self) -> Result<()> {
+    /// Stops it in good order, which takes its containers along. One that does not stop is killed. Returns its directory.
+    pub(crate) async fn stop(mut self) -> Result<TempDir> {
         let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("not a process")?;
         if self.child.try_wait()?.is_none() {
             kill_process(pid, Signal::TERM).context("the server could not be told to stop")?;
@@ -95,8 +99,18 @@ impl Server {
         };
         let status = status?;
         ensure!(status.success(), "the server ended with {status}; see {}", self.log.display());
-        Ok(())
+        Ok(self.data)
     }
+}
+
+/// The database that is a file in that directory.
+pub(crate) fn sqlite_url(data: &TempDir) -> Result<String> {
+    Ok(format!("sqlite3://{}", data.path().canonicalize()?.join("hearth.db").display()))
+}
+
+/// A new directory for the data of a server.
+pub(crate) fn data_below(output: &Path) -> Result<TempDir> {
+    tempfile::Builder::new().prefix("data-").tempdir_in(output).context("no place for data")
 }
 
 /// A port that was free a moment ago.

@@ -101,12 +101,23 @@ impl Keeper {
     }
 
     async fn work(&mut self, next_round: &mut Instant) -> Result<()> {
+        // An app that cannot be purged keeps nobody from being trimmed.
+        let purged = self.purge_removed().await;
+        self.trim_all(next_round).await?;
+        purged
+    }
+
+    async fn purge_removed(&mut self) -> Result<()> {
         while let Some(app_id) = self.store.removed_app().await? {
             if !self.is_on_duty().await? {
                 return Ok(());
             }
             self.purge(app_id).await?;
         }
+        Ok(())
+    }
+
+    async fn trim_all(&mut self, next_round: &mut Instant) -> Result<()> {
         let began = Instant::now();
         if began >= *next_round {
             let removing = self.round().await?;

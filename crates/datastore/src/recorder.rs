@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hearth_models::{AppId, Call, CallFilter, CallId, Error as ModelError};
+use hearth_models::{AppId, Call, CallFilter, CallId, CallType, Error as ModelError};
 use tokio::time::timeout;
 
 use crate::{CallStore, Node, Record, Result};
@@ -23,11 +23,23 @@ use table::{Entry, Table};
 pub use backlog::Counts;
 pub use writer::RecorderService;
 
+/// Which calls leave a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recording {
+    /// Every one.
+    #[default]
+    All,
+    /// Only asynchronous ones, which could not be run without it. The others can be read until they end.
+    Asynchronous,
+}
+
 /// How a [`Recorder`] works.
 #[derive(Clone, Debug)]
 pub struct RecorderSettings {
     /// Who writes.
     pub node: Node,
+    /// What is written.
+    pub recording: Recording,
     /// Ended calls that may wait for the store before [`Recorder::has_room`] says no.
     pub max_records: u64,
     /// Memory that they may hold before that.
@@ -54,6 +66,7 @@ impl RecorderSettings {
     pub const fn new(node: Node) -> Self {
         Self {
             node,
+            recording: Recording::All,
             max_records: 50_000,
             max_bytes: 128 << 20,
             group_records: 2_000,
@@ -117,9 +130,15 @@ impl Recorder {
     /// caller any more. Over the bound too: what was accepted is kept, and [`has_room`](Self::has_room) is what holds new
     /// calls back.
     pub fn accept(&self, record: Record) {
+        let Shared { settings, table, backlog, .. } = &*self.shared;
+        if settings.recording == Recording::Asynchronous && record.call.call_type == CallType::Sync {
+            table.forget(record.call.id);
+            backlog.discard();
+            return;
+        }
         let record = Arc::new(record);
-        self.shared.table.put_ended(Arc::clone(&record));
-        self.shared.backlog.push(record);
+        table.put_ended(Arc::clone(&record));
+        backlog.push(record);
     }
 
     /// Whether less waits for the store than may. New calls had better be refused while it is not so.

@@ -37,7 +37,7 @@ pub struct Record {
 }
 
 /// What became of a group of records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recorded {
     /// Records that are now in the store; those that were there before count too.
     pub stored: usize,
@@ -46,6 +46,8 @@ pub struct Recorded {
     /// Results of asynchronous calls whose attempt had lost its lease, which were let go: the call has ended
     /// otherwise, or another attempt ends it.
     pub superseded: usize,
+    /// Which of the group were discarded or superseded: their places in it, ascending.
+    pub let_go: Vec<usize>,
 }
 
 /// The log of one call.

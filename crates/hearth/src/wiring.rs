@@ -205,6 +205,7 @@ async fn connect(node: Node, settings: settings::Docker, registry: &Registry) ->
 fn recorder_settings(node: Node, settings: settings::Recorder) -> RecorderSettings {
     let defaults = RecorderSettings::new(node);
     RecorderSettings {
+        recording: settings.recording,
         max_records: settings.max_records.unwrap_or(defaults.max_records),
         max_bytes: settings.max_bytes.unwrap_or(defaults.max_bytes),
         ..defaults

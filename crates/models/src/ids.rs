@@ -7,6 +7,8 @@ use std::sync::Mutex;
 use serde::{Deserialize, Serialize};
 use ulid::{Generator, Ulid};
 
+use crate::Timestamp;
+
 /// The text is not an id in its canonical 26-character form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an id of 26 base32 characters")]
@@ -116,6 +118,14 @@ id! {
     ServerId;
     /// One process of a server.
     InstanceId;
+}
+
+impl CallId {
+    /// When it was made. A clock that was set back does not show: ids of one process never go back.
+    #[must_use]
+    pub fn made_at(self) -> Timestamp {
+        Timestamp::from_millis(i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX))
+    }
 }
 
 #[cfg(test)]

@@ -67,7 +67,9 @@ impl Cursor {
         if length % 4 == 1 {
             length -= 1;
         }
-        let bytes = BASE64.decode(&text[..length]).unwrap_or_default();
+        let mut bytes = BASE64.decode(&text[..length]).unwrap_or_default();
+        // No name has a NUL in it, so nothing lies between what comes before one and what comes after.
+        bytes.truncate(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
         Self(String::from_utf8_lossy(&bytes).into_owned())
     }
 

@@ -60,7 +60,7 @@ pub(crate) async fn invoke(
 async fn queue(api: &Api, invocation: &Invocation, body: ClientBody) -> Result<(), Error> {
     let (priority, delay) = queueing(&invocation.request.headers)?;
     let body = api.agent.collect(body.boxed_unsync()).await?;
-    let submission = submission(invocation, body.bytes().clone(), priority, delay).map_err(|error| {
+    let submission = submission(invocation, body, priority, delay).map_err(|error| {
         tracing::error!(call.id = %invocation.id, %error, "a request could not be written down");
         Error::Internal
     })?;

@@ -1,4 +1,5 @@
-//! Query parameters. The first value of a name counts; what cannot be decoded is kept as it is.
+//! Query parameters. The first value of a name counts; what cannot be decoded is kept as it is. Nothing that is stored has
+//! a NUL in it and not every database can be asked for one, so it is taken for a byte that is no text.
 
 use std::borrow::Cow;
 use std::str::FromStr;
@@ -12,7 +13,8 @@ pub(crate) struct Query<'q>(Vec<(Cow<'q, str>, Cow<'q, str>)>);
 impl<'q> Query<'q> {
     /// Reads the query of a URL.
     pub(crate) fn parse(query: Option<&'q str>) -> Self {
-        Self(form_urlencoded::parse(query.unwrap_or_default().as_bytes()).collect())
+        let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        Self(pairs.map(|(name, value)| (name, without_nul(value))).collect())
     }
 
     /// The first value of `name`, unless it is empty.
@@ -56,6 +58,10 @@ impl<'q> Query<'q> {
     }
 }
 
+fn without_nul(value: Cow<'_, str>) -> Cow<'_, str> {
+    if value.contains('\0') { value.replace('\0', "\u{fffd}").into() } else { value }
+}
+
 #[cfg(test)]
 mod tests {
     use hearth_models::{Reason, Status};
@@ -69,6 +75,7 @@ mod tests {
         assert_eq!(query.get("b"), None);
         assert_eq!(query.get("c"), Some("/x y"));
         assert_eq!(query.get("%zz"), Some("%zz"));
+        assert_eq!(Query::parse(Some("a=b%00c")).get("a"), Some("b\u{fffd}c"));
     }
 
     #[test]

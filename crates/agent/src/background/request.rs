@@ -57,6 +57,8 @@ pub fn submission(
         Call::accept_delayed(app.id, function.id)
     };
     call.id = invocation.id;
+    // However long the body took: ids are in the order of these times, and lists by time rely on how near they are.
+    call.created_at = invocation.id.made_at();
     if let Some(trigger) = trigger {
         call.trigger_id = Some(trigger.id);
         call.path.clone_from(&trigger.source);

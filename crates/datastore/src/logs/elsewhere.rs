@@ -40,26 +40,6 @@ impl LogsElsewhere {
         Self { store, logs }
     }
 
-    /// The logs of those records that the store took. It counts them; where it did not take all, each is asked for.
-    async fn logs_of(
-        &self,
-        node: Node,
-        records: &[Arc<Record>],
-        bare: &[Arc<Record>],
-        all: bool,
-    ) -> Result<Vec<LogEntry>> {
-        let mut logs = Vec::new();
-        for (record, bare) in records.iter().zip(bare) {
-            let Some(log) = record.log.as_ref().filter(|log| !log.is_empty()) else {
-                continue;
-            };
-            if all || self.store.record(node, std::slice::from_ref(bare)).await?.stored == 1 {
-                logs.push(LogEntry { app_id: record.call.app_id, call_id: record.call.id, log: log.clone() });
-            }
-        }
-        Ok(logs)
-    }
-
     /// Whether the log of a call may be on its way.
     async fn has_just_ended(&self, app_id: AppId, call_id: CallId) -> Result<bool> {
         let call = match self.store.call(app_id, call_id).await {
@@ -78,12 +58,22 @@ fn bare(record: &Arc<Record>) -> Arc<Record> {
     }
 }
 
+/// What is to be written of a group of which the records at the places `let_go` count for nothing.
+fn logs_of(records: &[Arc<Record>], let_go: &[usize]) -> Vec<LogEntry> {
+    let kept = records.iter().enumerate().filter(|(place, _)| let_go.binary_search(place).is_err());
+    let entry = |(_, record): (usize, &Arc<Record>)| {
+        let log = record.log.clone().filter(|log| !log.is_empty())?;
+        Some(LogEntry { app_id: record.call.app_id, call_id: record.call.id, log })
+    };
+    kept.filter_map(entry).collect()
+}
+
 #[async_trait]
 impl CallStore for LogsElsewhere {
     async fn record(&self, node: Node, records: &[Arc<Record>]) -> Result<Recorded> {
         let bare: Vec<Arc<Record>> = records.iter().map(bare).collect();
         let recorded = self.store.record(node, &bare).await?;
-        let logs = self.logs_of(node, records, &bare, recorded.stored == records.len()).await?;
+        let logs = logs_of(records, &recorded.let_go);
         if !logs.is_empty() {
             self.logs.put(&logs).await?;
         }

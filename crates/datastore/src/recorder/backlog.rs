@@ -16,7 +16,7 @@ pub struct Counts {
     pub accepted: u64,
     /// Those that the store has.
     pub stored: u64,
-    /// Those whose app was gone when their turn came.
+    /// Those whose app was gone when their turn came, and those of which no record is wanted.
     pub discarded: u64,
     /// Results of asynchronous calls whose attempt had lost its lease.
     pub superseded: u64,
@@ -71,6 +71,14 @@ impl Backlog {
         self.work.notify_one();
     }
 
+    /// A call ended that leaves no record.
+    pub(super) fn discard(&self) {
+        self.count(|counts| {
+            counts.accepted += 1;
+            counts.discarded += 1;
+        });
+    }
+
     pub(super) fn has_room(&self) -> bool {
         let counts = self.lock().counts;
         counts.pending < self.max_records && counts.pending_bytes < self.max_bytes
@@ -107,7 +115,7 @@ impl Backlog {
     }
 
     /// A group is in the store.
-    pub(super) fn settle(&self, group: &[Arc<Record>], recorded: Recorded) {
+    pub(super) fn settle(&self, group: &[Arc<Record>], recorded: &Recorded) {
         self.leave(group, |counts| {
             counts.stored += recorded.stored as u64;
             counts.discarded += recorded.discarded as u64;

@@ -8,7 +8,7 @@ use hearth_models::Call;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Counts, Shared};
+use super::{Counts, Recording, Shared};
 use crate::backoff::Backoff;
 use crate::{Error, Record, Recorded, Result};
 
@@ -71,7 +71,7 @@ impl Shared {
             match self.persist(&part, faults).await {
                 Ok(recorded) => {
                     self.show_from_store(&part);
-                    self.backlog.settle(&part, recorded);
+                    self.backlog.settle(&part, &recorded);
                 }
                 Err(_) if part.len() > 1 => {
                     parts.push(part.split_off(part.len() / 2));
@@ -132,11 +132,14 @@ impl Shared {
         }
     }
 
-    /// Tells the store about calls that take long. Never ends.
+    /// Tells the store about synchronous calls that take long; of asynchronous ones it knows. Never ends.
     fn write_long_calls(&self) -> impl Future<Output = ()> {
         let mut ticks = interval(self.settings.long_call / 4);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         async move {
+            if self.settings.recording == Recording::Asynchronous {
+                return std::future::pending().await;
+            }
             loop {
                 ticks.tick().await;
                 let due = self.table.untold(self.settings.long_call);

@@ -33,15 +33,9 @@ pub(super) async fn raise(on: &mut AnyConnection, dialect: Dialect, ms: i64) -> 
 }
 
 /// The distance between the time in a call's id and its creation.
-pub(super) fn of(record: &Record) -> Result<i64> {
-    let made = time_of(record.call.id)?;
-    let distance = made.abs_diff(record.call.created_at.as_millis());
-    Ok(i64::try_from(distance).unwrap_or(i64::MAX))
-}
-
-fn time_of(id: CallId) -> Result<i64> {
-    let id = Ulid::from_string(&id.to_string()).map_err(|error| Error::Refused(error.into()))?;
-    i64::try_from(id.timestamp_ms()).map_err(|error| Error::Refused(error.into()))
+pub(super) fn of(record: &Record) -> i64 {
+    let distance = record.call.id.made_at().as_millis().abs_diff(record.call.created_at.as_millis());
+    i64::try_from(distance).unwrap_or(i64::MAX)
 }
 
 /// The least id that can be made at `ms`, as an id.
@@ -74,7 +68,7 @@ mod tests {
     #[test]
     fn ids_of_a_moment_lie_between_its_bounds() {
         let id = CallId::generate();
-        let at = time_of(id).unwrap();
+        let at = id.made_at().as_millis();
         let text = id.to_string();
         assert!(first_id(at) <= text && text < end_of_ids(at));
         assert!(end_of_ids(at - 1) < text && text < first_id(at + 1));

@@ -97,7 +97,8 @@ fn postgres(state: &str) -> Kind {
         // serialization_failure, deadlock_detected.
         (_, "40001" | "40P01") => Kind::Conflict,
         // lock_not_available, query_canceled, read_only_sql_transaction (a standby), invalid_catalog_name.
-        (_, "55P03" | "57014" | "25006" | "3D000") => Kind::Unavailable,
+        // And a transaction or a statement that the server has given up while this program stood still.
+        (_, "55P03" | "57014" | "25006" | "3D000" | "25P03" | "26000") => Kind::Unavailable,
         // Connections, resources (the disk, memory, connections), an operator's shutdown, the system, authorization.
         ("08" | "53" | "57" | "58" | "28", _) => Kind::Unavailable,
         // Data, integrity, limits of the program, such as the length of what an index holds.
@@ -112,14 +113,18 @@ fn mysql(number: u16, state: Option<&str>) -> Kind {
         // A lock was waited for too long, a deadlock.
         1205 | 1213 => Kind::Conflict,
         // Out of disk, memory, connections or threads; shutdown; access and database; blocked hosts; the network;
-        // a full table; read-only; interrupted; killed; the server went away.
+        // a full table; read-only; interrupted; killed; the server went away; a file that cannot be written, a storage
+        // engine without room, a node of a cluster that is not ready.
         1021
+        | 1026
+        | 1030
         | 1037
         | 1038
         | 1040
         | 1041
         | 1044
         | 1045
+        | 1047
         | 1049
         | 1053
         | 1114
@@ -168,6 +173,7 @@ mod tests {
             ("57P01", Kind::Unavailable),
             ("53100", Kind::Unavailable),
             ("25006", Kind::Unavailable),
+            ("25P03", Kind::Unavailable),
             ("23505", Kind::Refused),
             ("54000", Kind::Refused),
             ("22021", Kind::Refused),
@@ -180,6 +186,7 @@ mod tests {
             (1213, "40001", Kind::Conflict),
             (1040, "08004", Kind::Unavailable),
             (1927, "70100", Kind::Unavailable),
+            (1030, "HY000", Kind::Unavailable),
             (1406, "22001", Kind::Refused),
             (1062, "23000", Kind::Refused),
             (1153, "08S01", Kind::Refused),

@@ -26,9 +26,10 @@ impl SqlStore {
         let fence = Fence::around(&mut tx, self.dialect, &records).await?;
         let mut recorded = Recorded::default();
         let mut kept = Vec::with_capacity(records.len());
-        for record in records {
+        for (place, record) in records.into_iter().enumerate() {
             if !apps.contains(&record.call.app_id) {
                 recorded.discarded += 1;
+                recorded.let_go.push(place);
             } else if fence.admits(record) {
                 recorded.stored += 1;
                 kept.push(record);
@@ -36,6 +37,7 @@ impl SqlStore {
                 recorded.stored += 1;
             } else {
                 recorded.superseded += 1;
+                recorded.let_go.push(place);
             }
         }
         let ended = fence.ended();
@@ -66,10 +68,7 @@ impl SqlStore {
 
     /// Keeps the promise of [`drift`] before the calls that would break it are stored. Returns their distance.
     pub(super) async fn note_drift(&self, on: &mut AnyConnection, records: &[&Record]) -> Result<i64> {
-        let mut greatest = 0;
-        for record in records {
-            greatest = greatest.max(drift::of(record)?);
-        }
+        let greatest = records.iter().map(|record| drift::of(record)).max().unwrap_or_default();
         if greatest > self.drift_ms.load(Ordering::Relaxed) {
             drift::raise(on, self.dialect, greatest).await?;
         }

@@ -51,7 +51,7 @@ impl Target {
         };
         match scheme {
             "sqlite3" | "sqlite" => sqlite_path(rest).map(Self::Sqlite),
-            "postgres" | "postgresql" => server(Dialect::Postgres, format!("postgres://{rest}")).map(Self::Server),
+            "postgres" | "postgresql" => server(Dialect::Postgres, postgres_url(rest)?).map(Self::Server),
             "mysql" | "mariadb" => server(Dialect::MySql, mysql_url(rest)).map(Self::Server),
             other => Err(Error::Config(format!("db type not supported {other}"))),
         }
@@ -78,6 +78,35 @@ fn server(dialect: Dialect, url: String) -> Result<Server> {
     let shown = format!("{}://{host}{port}/{database}", parsed.scheme());
     Ok(Server { dialect, shown, url })
 }
+
+/// The URL for the driver, which logs names and values of options that it does not know: they could be secrets whose
+/// name is misspelt. What only says how long to wait for a connection is dropped: that is bounded here anyway.
+fn postgres_url(rest: &str) -> Result<String> {
+    let Some((place, options)) = rest.split_once('?') else {
+        return Ok(format!("postgres://{rest}"));
+    };
+    let name = |option: &str| option.split('=').next().unwrap_or_default().to_owned();
+    let mut kept = Vec::new();
+    for option in options.split('&').filter(|option| name(option) != "connect_timeout") {
+        if !POSTGRES_OPTIONS.contains(&&*name(option)) {
+            return bad(&format!("one of its options is none of {}", POSTGRES_OPTIONS.join(", ")));
+        }
+        kept.push(option);
+    }
+    let mark = if kept.is_empty() { "" } else { "?" };
+    Ok(format!("postgres://{place}{mark}{}", kept.join("&")))
+}
+
+const POSTGRES_OPTIONS: [&str; 8] = [
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "application_name",
+    "options",
+    "statement-cache-capacity",
+];
 
 /// The URL for the driver out of what may be a data source name of Go's MySQL driver: `tcp(host:port)` as the host, and
 /// `tls`, which must not be ignored, as an option.
@@ -153,6 +182,12 @@ mod tests {
                 "postgres://u:secret@h:5432/db?sslmode=disable",
                 "postgres://h:5432/db",
             ),
+            (
+                "postgres://u:secret@h/db?connect_timeout=10",
+                Dialect::Postgres,
+                "postgres://u:secret@h/db",
+                "postgres://h/db",
+            ),
             ("postgresql://u:secret@h/db", Dialect::Postgres, "postgres://u:secret@h/db", "postgres://h/db"),
             ("mysql://u:secret@h:3306/db", Dialect::MySql, "mysql://u:secret@h:3306/db", "mysql://h:3306/db"),
             ("mysql://u:secret@tcp(h:3306)/db", Dialect::MySql, "mysql://u:secret@h:3306/db", "mysql://h:3306/db"),
@@ -179,6 +214,11 @@ mod tests {
             (
                 "mysql://u:secret@h:port/db",
                 "bad DB URL: expected the form scheme://user:password@host:port/database, with %-escapes where needed",
+            ),
+            (
+                "postgres://u@h/db?sslmode=require&pasword=secret",
+                "bad DB URL: one of its options is none of sslmode, ssl-mode, sslrootcert, sslcert, sslkey, \
+                 application_name, options, statement-cache-capacity",
             ),
             ("hearth.db", "bad DB URL: expected the form sqlite3:///path/to/file.db"),
             ("sqlite3://", "bad DB URL: the path names no file"),

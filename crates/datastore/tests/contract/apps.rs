@@ -75,7 +75,7 @@ pub(crate) async fn a_removed_app_takes_everything_along_and_frees_its_name(stor
     assert!(store.calls(new.id, &CallFilter::default()).await.unwrap().is_empty());
 
     let late = store.record(node(), &[record(succeeded(old.id, "/x"), None)]).await;
-    assert_eq!(late.unwrap(), Recorded { stored: 0, discarded: 1, superseded: 0 });
+    assert_eq!(late.unwrap(), Recorded { discarded: 1, let_go: vec![0], ..Recorded::default() });
     assert_eq!(store.removed_app().await.unwrap(), Some(old.id));
     while store.purge(old.id, 100).await.unwrap() {}
     assert_eq!(store.removed_app().await.unwrap(), None);

@@ -231,7 +231,7 @@ pub(crate) async fn a_lost_lease_ends_nothing(store: Arc<dyn Datastore>) {
     let (queue, app_id, id) = one(&store).await;
     let lost = reserve(&*queue, 0).await;
     queue.advance(at(30), LAST).await.unwrap();
-    let superseded = Recorded { superseded: 1, ..Recorded::default() };
+    let superseded = Recorded { superseded: 1, let_go: vec![0], ..Recorded::default() };
     assert_eq!(store.record(node(), &[success(&lost)]).await.unwrap(), superseded);
     assert_eq!(status(&*store, app_id, id).await, (Status::Queued, 1));
     let owner = reserve(&*queue, 30).await;
@@ -243,7 +243,7 @@ pub(crate) async fn a_lost_lease_ends_nothing(store: Arc<dyn Datastore>) {
     assert_eq!(store.call(app_id, id).await.unwrap(), owner.call);
     assert_eq!(told(store.log(app_id, id).await), Error::LogNotFound);
     let recorded = store.record(node(), &[success(&lost), success(&owner)]).await.unwrap();
-    assert_eq!(recorded, Recorded { stored: 1, superseded: 1, discarded: 0 });
+    assert_eq!(recorded, Recorded { stored: 1, superseded: 1, discarded: 0, let_go: vec![0] });
     assert_eq!(status(&*store, app_id, id).await, (Status::Success, 2));
 }
 

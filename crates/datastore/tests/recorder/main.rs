@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bench::{Bench, assert_balanced};
 use bytes::Bytes;
-use hearth_datastore::{Error, Record};
-use hearth_models::{AppId, Call, CallFilter, Error as ModelError, Reason, Status};
+use hearth_datastore::{Error, Record, Recording};
+use hearth_models::{AppId, Call, CallFilter, CallType, Error as ModelError, Reason, Status};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -381,5 +381,29 @@ async fn what_ended_in_the_store_is_listed_as_ended() {
     bench.store.with(|state| state.calls.insert(call.id, call.clone()));
     let listed = bench.recorder.calls(bench.app_id, &CallFilter::default()).await;
     assert_eq!(listed.unwrap(), [call]);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_leave_no_record_are_seen_until_they_end_and_counted() {
+    let bench = Bench::new(|settings| settings.recording = Recording::Asynchronous);
+    let mut call = bench.accepted();
+    call.start().unwrap();
+    bench.recorder.begin(&call);
+    // Long enough that it would be written while it runs.
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(bench.recorder.call(bench.app_id, call.id).await.unwrap().status(), Status::Running);
+    call.succeed().unwrap();
+    bench.recorder.accept(Record { call: call.clone(), log: None });
+    let gone = bench.recorder.call(bench.app_id, call.id).await.unwrap_err();
+    assert_eq!(gone.to_model(), ModelError::CallNotFound);
+
+    let mut queued = bench.record();
+    queued.call.call_type = CallType::Async;
+    bench.recorder.accept(queued);
+    let counts = bench.settled().await;
+    assert_eq!((counts.accepted, counts.stored, counts.discarded, counts.snapshots), (2, 1, 1, 0));
+    assert_balanced(counts);
+    assert_eq!(bench.store.with(|state| state.calls.len()), 1);
     bench.stop().await;
 }

@@ -85,9 +85,10 @@ impl CallStore for Fake {
                 return Err(Error::Database("the fake is broken".into()));
             }
             let mut recorded = Recorded::default();
-            for Record { call, log } in records.iter().map(AsRef::as_ref) {
+            for (place, Record { call, log }) in records.iter().map(AsRef::as_ref).enumerate() {
                 if state.gone.contains(&call.app_id) {
                     recorded.discarded += 1;
+                    recorded.let_go.push(place);
                     continue;
                 }
                 recorded.stored += 1;

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use hearth_datastore::Retention;
+use hearth_datastore::{Recording, Retention};
 use hearth_drivers::docker::{CredentialSources, StatsFrom};
 use hearth_models::ServerId;
 
@@ -71,9 +71,10 @@ pub(crate) struct Docker {
     pub(crate) stats_from: StatsFrom,
 }
 
-/// How much may wait to be stored.
+/// What is recorded, and how much of it may wait to be stored.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Recorder {
+    pub(crate) recording: Recording,
     pub(crate) max_records: Option<u64>,
     pub(crate) max_bytes: Option<u64>,
 }
@@ -214,7 +215,13 @@ fn docker(reader: &mut Reader<'_>, source: &Source) -> Docker {
 fn recorder(reader: &mut Reader<'_>) -> Recorder {
     let mut records = 0;
     reader.set_positive(&table::RECORDER_RECORDS, &mut records);
+    let recording = reader.parse_with(&table::RECORD, |text| match text.trim() {
+        "all" => Ok(Recording::All),
+        "async" => Ok(Recording::Asynchronous),
+        _ => Err("expected all or async".to_owned()),
+    });
     Recorder {
+        recording: recording.unwrap_or_default(),
         max_records: Some(records).filter(|records| *records > 0),
         max_bytes: reader.parse(&table::RECORDER_MEMORY).map(|ByteSize(bytes)| bytes),
     }

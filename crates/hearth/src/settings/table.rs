@@ -115,6 +115,8 @@ settings! {
     STDERR_DRAIN = Setting::new("stderr-drain", "TIME", "250us",
         "Silence on stderr after an answer before a container takes its next call");
     MAX_STDERR_DRAIN = Setting::new("max-stderr-drain", "TIME", "5ms", "The most that this grows to for a container that is late");
+    RECORD = Setting::new("record", "CALLS", "all",
+        "Which calls leave a record: all, or async, only those that need one to be run");
     RECORDER_RECORDS = Setting::new("recorder-records", "NUMBER", "50000",
         "Ended calls that may wait to be stored before new ones are refused");
     RECORDER_MEMORY = Setting::new("recorder-memory", "SIZE", "128MiB", "Memory that they may hold before that");

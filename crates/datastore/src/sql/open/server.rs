@@ -22,6 +22,10 @@ const WRITERS: u32 = 4;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the first connection may take.
 const FIRST: Duration = Duration::from_secs(10);
+/// How long the schema may take, which another server may be bringing up to date.
+const PREPARING: Duration = Duration::from_mins(10);
+/// How long a connection may take to show that it works when it comes back.
+const RELEASE: Duration = Duration::from_secs(2);
 /// A connection that idled for longer is asked whether it still works before it is used.
 const TRUSTED: Duration = Duration::from_secs(1);
 
@@ -34,7 +38,8 @@ pub(in crate::sql) async fn open_server(server: &Server) -> Result<SqlStore> {
     if dialect == Dialect::MySql {
         lock_mysql(&mut first).await.map_err(|error| failed(server, &error))?;
     }
-    migrate(&mut first, dialect, &server.shown).await?;
+    let migrated = timeout(PREPARING, migrate(&mut first, dialect, &server.shown)).await;
+    migrated.map_err(|_| cannot_open(server, "another server has been preparing it for too long"))??;
     first.close().await.map_err(|error| failed(server, &error))?;
     Ok(SqlStore {
         dialect,
@@ -78,6 +83,14 @@ fn pool(dialect: Dialect, connections: u32) -> AnyPoolOptions {
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             Box::pin(async move { Ok(meta.idle_for < TRUSTED || connection.ping().await.is_ok()) })
+        })
+        // A connection to a host that is gone without a word hangs when it comes back, and would keep its place among the
+        // few for as long as the kernel tries.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                let alive = timeout(RELEASE, connection.ping()).await;
+                alive.map_err(|_| sqlx::Error::PoolTimedOut)?.map(|()| true)
+            })
         })
         .after_connect(move |connection, _| Box::pin(set_up(connection, dialect)))
 }
