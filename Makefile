@@ -17,7 +17,7 @@ run: ## start the server with the sample functions, call them, and serve until C
 	@scripts/run.sh
 
 .PHONY: test
-test: lint functions unit doctest deny ## everything that has to hold before a change is merged
+test: lint functions unit doctest deny torture-short ## everything that has to hold before a change is merged
 
 .PHONY: lint
 lint: prerequisites ## formatting, clippy and documentation, without a warning
@@ -41,6 +41,16 @@ doctest: ## the examples in documentation
 deny: ## licences, banned crates and sources of all dependencies
 	@scripts/tools.sh deny
 	$(CARGO) deny --locked check bans licenses sources
+
+.PHONY: torture
+torture: prerequisites ## asynchronous calls under kill -9, an hour or so; STORE=… SEED=… CALLS=… KILLS=… do a run again
+	@scripts/torture.sh $(foreach store,$(STORE),--store $(store)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(CALLS),--calls $(CALLS)) $(if $(KILLS),--kills $(KILLS))
+
+.PHONY: torture-short
+torture-short: prerequisites ## the same with few calls and few kills, in minutes
+	@if [ "$$(id -u)" = 0 ]; then $(MAKE) --no-print-directory torture CALLS=300 KILLS=6; \
+	else echo 'torture takes root: it was left out'; fi
 
 .PHONY: bench
 bench: prerequisites ## the server under load, beside containers without it; FLAGS=--quick is short

@@ -22,6 +22,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     // The load harness drives the server from outside, and the engine beside it.
     ("hearth-bench", &["hearth-models", "hearth-drivers"]),
+    // The torture harness drives servers from outside, and looks at what they left in their store.
+    ("hearth-torture", &["hearth-models", "hearth-datastore"]),
 ];
 
 /// Foreign crates that only some of ours may name, tests included.

@@ -113,6 +113,11 @@ impl Agent {
         self.shared.dispatch.settings.cpus
     }
 
+    /// Whether the engine answers.
+    pub(crate) async fn has_engine(&self) -> bool {
+        self.shared.dispatch.driver.ping().await.is_ok()
+    }
+
     pub(crate) fn recorder(&self) -> &Recorder {
         &self.shared.recorder
     }

@@ -38,7 +38,7 @@ pub(crate) async fn run(permit: Permit, template: Arc<Template>, work: Box<Work>
     dispatch.cold_started(permit.at);
     let probe = |source| Probe::new(source, template.names.clone(), Arc::clone(&dispatch.metrics));
     // The container's end is the end of its log: nothing comes later that a precise timer would catch.
-    let mut wire = Wire::new(running, probe, dispatch.drain_rule(), Quiet::new(false), dispatch.stop.clone());
+    let mut wire = Wire::new(running, probe, Quiet::new(false), &dispatch);
     // Whatever its fate, it serves no other call.
     let _spent = wire.execute(work, || {}).await;
 }

@@ -6,17 +6,19 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Fuse};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
-use hearth_drivers::{Exit, Frame, Guard, Running};
+use hearth_drivers::{Driver, Exit, Frame, Guard, Running};
 use hearth_models::{Error, Format};
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::dispatch::Dispatch;
 use crate::formats::{Decoder, Event, is_ignorable};
 use crate::outgoing::SendError;
 use crate::probe::Probe;
@@ -60,6 +62,7 @@ pub(crate) struct Wire {
     lateness: Lateness,
     /// Cancelled when the server cannot wait any longer.
     stop: CancellationToken,
+    driver: Arc<dyn Driver>,
     guard: Guard,
 }
 
@@ -76,9 +79,8 @@ impl Wire {
     pub(crate) fn new(
         running: Running,
         probe: impl FnOnce(hearth_drivers::StatsSource) -> Probe,
-        drain: DrainRule,
         quiet: Quiet,
-        stop: CancellationToken,
+        dispatch: &Dispatch,
     ) -> Self {
         let Running { stdin, output, stats, exit, guard } = running;
         Self {
@@ -89,9 +91,10 @@ impl Wire {
             exit: exit.fuse(),
             probe: probe(stats),
             quiet,
-            drain,
+            drain: dispatch.drain_rule(),
             lateness: Lateness::default(),
-            stop,
+            stop: dispatch.stop.clone(),
+            driver: Arc::clone(&dispatch.driver),
             guard,
         }
     }
@@ -167,7 +170,7 @@ impl Wire {
         if !self.output_ended {
             return Error::BadOutput(format!("{format}: output before the first request"));
         }
-        self.how_it_ended(format, Instant::now() + TELL_EXIT).await.err().unwrap_or(Error::NoResponse)
+        self.end_of_output(format, Instant::now() + TELL_EXIT).await.err().unwrap_or(Error::NoResponse)
     }
 
     /// Executes one call: its answer is delivered, its record ended. `answered` is told just before the caller is.
@@ -244,7 +247,7 @@ impl Wire {
                     Some(Err(error)) => {
                         tracing::warn!(container_id = self.guard.id(), error = %hearth_drivers::Chain(&error), "lost the container's output");
                         self.output_ended = true;
-                        return Err(self.how_it_ended(work.format, work.clock.deadline).await.err().unwrap_or(Error::Vanished));
+                        return Err(self.end_of_output(work.format, work.clock.deadline).await.err().unwrap_or(Error::Vanished));
                     }
                     None => {
                         self.output_ended = true;
@@ -270,7 +273,7 @@ impl Wire {
 
     /// The container closed its output: what it exited with decides first, then whether the answer is whole.
     async fn answer_at_end(&mut self, work: &mut Work) -> Result<Fate, Error> {
-        self.how_it_ended(work.format, work.clock.deadline).await?;
+        self.end_of_output(work.format, work.clock.deadline).await?;
         work.decoder.eof();
         while !read_answer(work)? {
             if !work.responder.is_blocked() {
@@ -282,6 +285,21 @@ impl Wire {
         Ok(Fate::Spent)
     }
 
+    /// Waits for the container's exit, an error if it was a bad one, or if it was not the container that ended: the engine
+    /// carries its output, and what that is missing when the engine dies nobody can say.
+    async fn end_of_output(&mut self, format: Format, deadline: Instant) -> Result<(), Error> {
+        let driver = Arc::clone(&self.driver);
+        let mut ended = std::pin::pin!(self.how_it_ended(format, deadline));
+        tokio::select! {
+            biased;
+            ended = &mut ended => ended,
+            engine = driver.ping() => match engine {
+                Ok(()) => ended.await,
+                Err(_away) => Err(Error::Vanished),
+            },
+        }
+    }
+
     /// Waits for the container's exit. An error if it was a bad one.
     async fn how_it_ended(&mut self, format: Format, deadline: Instant) -> Result<(), Error> {
         let bound = match format {
@@ -289,7 +307,13 @@ impl Wire {
             Format::Default => deadline,
             Format::Http | Format::Json => deadline.min(Instant::now() + TELL_EXIT),
         };
-        match timeout_at(bound, &mut self.exit).await {
+        let mut exit = timeout_at(bound, &mut self.exit).await;
+        if exit.is_err() && format != Format::Default {
+            // It lives on without its output, or the engine went away after all and is yet to tell what became of it.
+            self.driver.ping().await.map_err(|_away| Error::Vanished)?;
+            exit = timeout_at(deadline.min(Instant::now() + TELL_EXIT), &mut self.exit).await;
+        }
+        match exit {
             Ok(Exit::Code(0)) => Ok(()),
             // 128 + SIGKILL: somebody killed it, and it was not for its memory.
             Ok(Exit::Code(137)) => Err(Error::Killed),

@@ -38,7 +38,7 @@ pub(crate) async fn run(permit: Permit, template: Arc<Template>) {
     };
     let probe = |source| Probe::new(source, template.names.clone(), Arc::clone(&dispatch.metrics));
     let quiet = Quiet::new(dispatch.settings.precise_drain);
-    let wire = Wire::new(running, probe, dispatch.drain_rule(), quiet, dispatch.stop.clone());
+    let wire = Wire::new(running, probe, quiet, &dispatch);
     tracing::debug!(app = %template.names.app, route = %template.names.path, container_id = wire.id(), "hot container started");
     let (handle, commands) = mpsc::channel(COMMANDS);
     dispatch.launched(permit.at, handle.clone());
@@ -144,7 +144,7 @@ impl Hot<'_> {
             return Ok(());
         }
         let error = self.wire.why_unfit(self.template.format).await;
-        Err(StartFailure { error, blame_key: true })
+        Err(StartFailure { blame_key: error != Error::Vanished, error })
     }
 }
 

@@ -121,9 +121,7 @@ impl LiveCall {
     fn finish(&mut self, result: Result<(), &Error>) {
         self.ended = true;
         let attempt = match (self.attempt.take(), result) {
-            (Some(attempt), Err(error)) if !is_result(error, self.started.is_some()) => {
-                return self.hand_back(attempt, error);
-            }
+            (Some(attempt), Err(error)) if !is_result(error) => return self.hand_back(attempt, error),
             (attempt, _) => attempt,
         };
         let ended = match result {

@@ -11,14 +11,17 @@ mod request;
 mod transcript;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hearth_datastore::{DefinitionStore, Verdict};
 use hearth_models::{Call, Error, Reason, Status, StoredState};
 use hearth_queue::{Delivery, Queue};
+use http::HeaderName;
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -28,6 +31,8 @@ pub(crate) use gate::{Gate, Waiting};
 pub use request::submission;
 pub(crate) use transcript::Transcript;
 
+/// Tells a function how often its call was begun, this time included.
+const ATTEMPT: HeaderName = HeaderName::from_static("fn-attempt");
 /// Nobody tells when memory is freed or the last caller has left the line, so it is looked for.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -49,6 +54,9 @@ pub(crate) enum Ended {
     Failed { error: Error, started: bool },
 }
 
+/// While the engine is away, it is asked again so often.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// Runs the calls of a queue on an agent.
 #[derive(Debug)]
 pub struct Background {
@@ -61,6 +69,8 @@ struct Runner {
     queue: Queue,
     definitions: Arc<dyn DefinitionStore>,
     gate: Arc<Gate>,
+    /// The last attempt found no engine: more of them would only use up those that calls have.
+    no_engine: AtomicBool,
 }
 
 /// Why a call of the queue cannot be run.
@@ -76,7 +86,8 @@ impl Background {
     #[must_use]
     pub fn new(agent: Agent, queue: Queue, definitions: Arc<dyn DefinitionStore>) -> Self {
         let gate = Arc::new(Gate::new(agent.cpus()));
-        Self { runner: Arc::new(Runner { agent, queue, definitions, gate }) }
+        let no_engine = AtomicBool::new(false);
+        Self { runner: Arc::new(Runner { agent, queue, definitions, gate, no_engine }) }
     }
 
     /// Works until `cancel`; then gives back what has not begun and waits for what has.
@@ -85,6 +96,10 @@ impl Background {
         while !cancel.is_cancelled() {
             let unbegun: Vec<Delivery> = std::iter::from_fn(|| calls.try_join_next()).filter_map(report).collect();
             self.runner.give_back(unbegun).await;
+            if !self.runner.has_engine().await {
+                cancel.run_until_cancelled(sleep(ASK_AGAIN)).await;
+                continue;
+            }
             let room = self.runner.room();
             let reserved = self.runner.reserve(room).await;
             if cancel.is_cancelled() {
@@ -125,6 +140,14 @@ fn report(ended: Result<Option<Delivery>, tokio::task::JoinError>) -> Option<Del
 impl Runner {
     fn room(&self) -> usize {
         if self.agent.recorder().has_room() { self.gate.room(&self.agent.occupancy()) } else { 0 }
+    }
+
+    /// Asks only if there is reason to.
+    async fn has_engine(&self) -> bool {
+        if self.no_engine.load(Ordering::Relaxed) && self.agent.has_engine().await {
+            self.no_engine.store(false, Ordering::Relaxed);
+        }
+        !self.no_engine.load(Ordering::Relaxed)
     }
 
     async fn reserve(&self, at_most: usize) -> Vec<Delivery> {
@@ -203,7 +226,7 @@ impl Runner {
     /// What to run: the function as it is now.
     async fn invocation(&self, delivery: &Delivery) -> Result<Invocation, Unfit> {
         let leased = delivery.leased();
-        let (app_name, request) = request::decode(&leased.payload.head).map_err(|error| {
+        let (app_name, mut request) = request::decode(&leased.payload.head).map_err(|error| {
             tracing::error!(call.id = %leased.call.id, %error, "the request of a queued call cannot be read");
             Unfit::Failed(Error::Internal)
         })?;
@@ -219,6 +242,7 @@ impl Runner {
         if resolved.app.id != leased.call.app_id || resolved.function.id != leased.call.fn_id {
             return Err(Unfit::Gone);
         }
+        request.headers.insert(ATTEMPT, leased.call.attempts.into());
         Ok(Invocation {
             id: leased.call.id,
             app: Arc::clone(&resolved.app),
@@ -248,6 +272,9 @@ impl Runner {
     async fn failed(&self, delivery: Delivery, error: &Error) {
         let call = &delivery.leased().call;
         let (id, attempt) = (call.id, call.attempts);
+        if *error == Error::EngineUnavailable {
+            self.no_engine.store(true, Ordering::Relaxed);
+        }
         let reason = match error.reason() {
             Reason::ClientRequest => Reason::Platform,
             reason => reason,
@@ -272,16 +299,16 @@ fn before(call: &Call) -> Call {
 
 /// Whether an error is what the call came to, rather than a reason to try again: it is the function's, or would be the
 /// same the next time.
-pub(crate) const fn is_result(error: &Error, started: bool) -> bool {
+pub(crate) const fn is_result(error: &Error) -> bool {
     match error {
-        // Before its call began, it was killed for nothing that the call did.
-        Error::Killed => started,
         Error::Busy
         | Error::NoCapacity(_)
         | Error::EngineUnavailable
         | Error::EngineFailed(_)
         | Error::StoreUnavailable
         | Error::ShuttingDown
+        // Not by the function, nor for its memory: by an engine that stops, or by somebody.
+        | Error::Killed
         | Error::Vanished
         | Error::ClientGone
         | Error::Internal => false,

@@ -262,34 +262,54 @@ async fn a_failure_of_the_engines_own_is_no_result() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_of_the_platform_is_tried_again_and_then_given_up() {
     let away = || DriverError::EngineAway { source: None };
-    let script = Script::new(cat()).create(Step::fails(away()).times(1));
+    let script = Script::new(cat()).create(Step::fails(away()).times(4));
     let stand = Stand::new(script, |_| {}).await;
     stand.route("default").await;
-    let id = stand.submit("x").await;
-    assert_eq!(stand.until(id, Status::Success).await.attempts, 2);
-    stand.driver.set_away(true);
     let id = stand.submit("x").await;
     let call = stand.until(id, Status::Error).await;
     assert_eq!((call.attempts, call.reason()), (3, Some(Reason::Platform)));
     assert_eq!(call.error(), Some("given up after 3 attempts: container engine unavailable"));
     let dead = stand.queue.dead(call.app_id, None, PerPage::default()).await.unwrap();
     assert_eq!(dead.iter().map(|call| call.id).collect::<Vec<_>>(), [id]);
-    stand.driver.set_away(false);
     let again = stand.queue.redrive(call.app_id, id).await.unwrap();
-    stand.until(again.id, Status::Success).await;
+    assert_eq!(stand.until(again.id, Status::Success).await.attempts, 2);
     stand.ends_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_container_that_vanishes_takes_no_call_along() {
-    let stand = Stand::of(hang()).await;
+async fn no_call_uses_up_its_attempts_while_the_engine_is_away() {
+    let stand = Stand::of(cat()).await;
     stand.route("default").await;
-    let id = stand.submit("x").await;
-    stand.until(id, Status::Running).await;
-    stand.driver.script("image", Script::new(cat()));
-    stand.driver.kill_all(Exit::Vanished);
-    assert_eq!(stand.until(id, Status::Success).await.attempts, 2);
+    stand.driver.set_away(true);
+    let first = stand.submit("x").await;
+    let tried = async {
+        while stand.call(first).await.attempts == 0 {
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(PATIENCE, tried).await.expect("it is not tried");
+    // More than the three attempts that it has would take.
+    sleep(Duration::from_millis(300)).await;
+    let second = stand.submit("x").await;
+    sleep(Duration::from_millis(300)).await;
+    stand.driver.set_away(false);
+    assert_eq!(stand.until(first, Status::Success).await.attempts, 2);
+    assert_eq!(stand.until(second, Status::Success).await.attempts, 1);
     stand.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_that_vanishes_or_is_killed_takes_no_call_along() {
+    for exit in [Exit::Vanished, Exit::Code(137)] {
+        let stand = Stand::of(hang()).await;
+        stand.route("default").await;
+        let id = stand.submit("x").await;
+        stand.until(id, Status::Running).await;
+        stand.driver.script("image", Script::new(cat()));
+        stand.driver.kill_all(exit);
+        assert_eq!(stand.until(id, Status::Success).await.attempts, 2, "{exit:?}");
+        stand.ends_clean().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -371,6 +391,7 @@ async fn calls_of_a_route_that_is_gone_are_cancelled() {
     stand.driver.set_away(true);
     let id = stand.submit("x").await;
     stand.definitions.remove_route("app", "/f").await.unwrap();
+    stand.driver.set_away(false);
     let call = stand.until(id, Status::Cancelled).await;
     assert_eq!(call.reason(), Some(Reason::ApiRequest));
     let app = call.app_id;

@@ -1,5 +1,6 @@
 //! What callers and records say when something breaks, and that nothing is left behind.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use hearth_drivers::{Error as DriverError, Exit};
 use hearth_models::{Error, Reason, Status};
 use http_body_util::{BodyExt, StreamBody};
 use tokio::io::AsyncReadExt;
+use tokio::sync::Notify;
 
 use crate::support::{HOT, TestAgent};
 
@@ -53,6 +55,35 @@ async fn a_function_that_ends_without_an_answer_is_told_at_once() {
             assert_eq!(outcome(program, &route).await, (error, Status::Error, reason), "{format} {exit:?}");
             assert!(begun.elapsed() < Duration::from_secs(5), "{format} {exit:?}");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn output_that_ends_because_the_engine_died_is_no_answer() {
+    for format in ["default", "http", "json"] {
+        let (asked, away) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (tell, wait) = (Arc::clone(&asked), Arc::clone(&away));
+        let program = Program::new(move |mut io| {
+            let (asked, away) = (Arc::clone(&tell), Arc::clone(&wait));
+            async move {
+                io.stdin.read_u8().await.ok();
+                asked.notify_one();
+                away.notified().await;
+                io.close_output();
+                std::future::pending().await
+            }
+        });
+        let test = TestAgent::new(program);
+        let function = test.function(&format!(r#"{{"format":"{format}","timeout":60}}"#));
+        let dying = async {
+            asked.notified().await;
+            test.driver.set_away(true);
+            away.notify_one();
+        };
+        let (outcome, ()) = tokio::join!(test.call(&function, "x"), dying);
+        assert_eq!(outcome.error(), Error::Vanished, "{format}");
+        test.driver.set_away(false);
+        test.ends_clean().await;
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) async fn exit(engine: Arc<Engine>, id: String) -> Exit {
     loop {
         match engine.observed(Operation::WaitContainer, wait(&engine, &id)).await {
             Ok(0) => return Exit::Code(0),
+            // It was killed, told to end, or not found any more, when the engine came back: not by anything of its own.
+            Ok(137 | 143 | 255) if trouble.is_some() => return Exit::Vanished,
             Ok(code) => return verdict(&engine, &id, code).await,
             Err(fault) if fault.is_not_found() => return Exit::Vanished,
             Err(fault) => {
