@@ -6,7 +6,8 @@
 //! the same transaction. What is ready goes by priority, then by [place](Submission::due_at), which a call keeps over
 //! all its attempts.
 //!
-//! Times are parameters: the store has no clock.
+//! Times are parameters. Whoever shares a store goes by one clock, which is that of the database's host
+//! ([`QueueStore::clock`]).
 
 use std::fmt::Debug;
 
@@ -189,9 +190,15 @@ pub trait QueueStore: Debug + Send + Sync {
     /// Gives up a call: it ends, and is kept with its request among the dead. False: the lease was lost.
     async fn bury(&self, lease: Lease, verdict: &Verdict, now: Timestamp) -> Result<bool>;
 
+    /// What time it is, for everybody who shares the store.
+    async fn clock(&self) -> Result<Timestamp>;
+
     /// Makes ready what has become due: delays that are over and leases that have lapsed, as many as fit a short
     /// transaction. A call whose lease lapsed in its attempt number `last_attempt` is given up instead.
     async fn advance(&self, now: Timestamp, last_attempt: u32) -> Result<Advanced>;
+
+    /// As [`advance`](Self::advance), for delays alone: leases stay as they are.
+    async fn advance_delays(&self, now: Timestamp) -> Result<Advanced>;
 
     /// When [`advance`](Self::advance) will have something to do, as far as is known now.
     async fn next_due(&self) -> Result<Option<Timestamp>>;

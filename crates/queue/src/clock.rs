@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hearth_datastore::Result;
 use hearth_models::Timestamp;
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::Broker;
@@ -16,6 +17,12 @@ use crate::queue::Shared;
 const LAST_COMMITS: Duration = Duration::from_secs(10);
 /// Ready calls that are compared with the broker at a time.
 const PAGE: usize = 1000;
+/// Leases that are renewed at a time, so that whoever wants to write next hardly waits.
+const RENEWED: usize = 500;
+/// What is due and cannot be had, because somebody else has it or because leases are to be kept, is looked at so often.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// A clock that is further from what was expected has been set.
+const SET: Duration = Duration::from_secs(2);
 
 /// Commits accepts, lets delays and leases end, keeps the leases that this process holds.
 #[derive(Debug)]
@@ -37,7 +44,7 @@ impl QueueService {
             tokio::time::sleep(LAST_COMMITS).await;
         };
         let rounds = async {
-            tokio::join!(shared.advance(), shared.keep_leases(), shared.reconcile());
+            tokio::join!(shared.pass_time(), shared.reconcile());
         };
         tokio::select! {
             () = commit_all(&shared, requests, &cancel) => {}
@@ -49,28 +56,92 @@ impl QueueService {
     }
 }
 
+/// What one task knows of the store from turn to turn.
+#[derive(Debug, Default)]
+struct Watch {
+    /// When the leases of this process are to be renewed.
+    renew_at: Option<Instant>,
+    /// Since when the store has answered every time and its clock has run evenly.
+    steady_since: Option<Instant>,
+}
+
+impl Watch {
+    fn renewal_is_due(&self) -> bool {
+        self.renew_at.is_none_or(|at| at <= Instant::now())
+    }
+
+    /// Whether everybody who is alive has had the time to renew since the store was away, or since its clock was set.
+    fn is_steady(&self, long_enough: Duration) -> bool {
+        self.steady_since.is_some_and(|since| since.elapsed() >= long_enough)
+    }
+}
+
 impl Shared {
-    /// Makes ready what becomes due. Never ends.
-    async fn advance(&self) {
+    /// Keeps the leases of this process, and lets delays and the leases of others end. Never ends.
+    ///
+    /// One task does both, in this order: what lapsed while the store was away is renewed by whoever still works for it
+    /// before anybody may take it back.
+    async fn pass_time(&self) {
+        let mut watch = Watch::default();
         loop {
-            match self.advance_once().await {
-                Ok(true) => {}
-                Ok(false) => self.until_due().await,
+            match self.turn(&mut watch).await {
+                // Woken or late, it looks again.
+                Ok(wait) => drop(timeout(wait, self.due.notified()).await),
                 Err(error) => {
-                    tracing::warn!(error = error.chain(), "what is due in the queue stays for now");
+                    tracing::warn!(error = error.chain(), "leases and delays in the queue stay as they are for now");
+                    watch = Watch::default();
                     tokio::time::sleep(self.settings.poll).await;
                 }
             }
         }
     }
 
-    /// Whether there was anything due, so that there may be more.
-    async fn advance_once(&self) -> hearth_datastore::Result<bool> {
-        let now = Timestamp::now();
-        if self.store.next_due().await?.is_none_or(|due| due > now) {
-            return Ok(false);
+    /// Does what is due, and says how long nothing else will be.
+    async fn turn(&self, watch: &mut Watch) -> Result<Duration> {
+        if watch.renewal_is_due() {
+            self.read_clock(watch).await?;
+            self.renew().await?;
+            watch.renew_at = Some(Instant::now() + self.settings.renew);
         }
-        let advanced = self.store.advance(now, self.settings.retry.attempts.get()).await?;
+        // Taken before the store is asked: what this process holds has been renewed beyond it, however long that takes.
+        let now = self.time.now();
+        let renewal = watch.renew_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()));
+        let longest = self.settings.poll.min(renewal);
+        match self.store.next_due().await? {
+            None => Ok(longest),
+            Some(due) if due > now => Ok(due.since(now).min(longest)),
+            Some(_) if self.advance(now, watch).await? => Ok(Duration::ZERO),
+            Some(_) => Ok(LOOK_AGAIN.min(longest)),
+        }
+    }
+
+    async fn read_clock(&self, watch: &mut Watch) -> Result<()> {
+        let moved = self.time.set(self.store.clock().await?);
+        if moved > SET {
+            tracing::warn!(by_ms = moved.as_millis(), "the database's clock was set; leases are kept for now");
+            watch.steady_since = None;
+        }
+        watch.steady_since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    /// Renews what this process holds.
+    async fn renew(&self) -> Result<()> {
+        for leases in self.held.leases().chunks(RENEWED) {
+            let until = self.time.now().after(self.settings.lease);
+            self.held.lose(&self.store.renew(leases, until).await?);
+        }
+        Ok(())
+    }
+
+    /// Makes ready what is due. Whether there was anything, so that there may be more.
+    async fn advance(&self, now: Timestamp, watch: &Watch) -> Result<bool> {
+        let Self { settings, store, .. } = self;
+        let advanced = if watch.is_steady(settings.renew + settings.poll) {
+            store.advance(now, settings.retry.attempts.get()).await?
+        } else {
+            store.advance_delays(now).await?
+        };
         for call in &advanced.dead {
             tracing::error!(call.id = %call, "a call was given up: the servers that ran it were lost");
         }
@@ -80,30 +151,6 @@ impl Shared {
         self.announce(&advanced.due).await;
         self.announce(&advanced.lapsed).await;
         Ok(!advanced.is_empty())
-    }
-
-    async fn until_due(&self) {
-        let next = self.store.next_due().await.ok().flatten();
-        let wait = next.map_or(self.settings.poll, |due| due.since(Timestamp::now()).min(self.settings.poll));
-        // Woken or late, it looks again.
-        drop(timeout(wait, self.due.notified()).await);
-    }
-
-    /// Renews what this process holds. Never ends.
-    async fn keep_leases(&self) {
-        let mut ticks = interval(self.settings.renew);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let leases = self.held.leases();
-            if leases.is_empty() {
-                continue;
-            }
-            match self.store.renew(&leases, Timestamp::now().after(self.settings.lease)).await {
-                Ok(lost) => self.held.lose(&lost),
-                Err(error) => tracing::warn!(error = error.chain(), "leases could not be renewed yet"),
-            }
-        }
     }
 
     /// Brings back to the broker what it lacks. Ends only if there is none.
@@ -119,7 +166,7 @@ impl Shared {
         }
     }
 
-    async fn reconcile_once(&self, broker: &dyn Broker) -> Result<(), hearth_datastore::Source> {
+    async fn reconcile_once(&self, broker: &dyn Broker) -> std::result::Result<(), hearth_datastore::Source> {
         let mut after = None;
         loop {
             let page = self.store.ready(after, PAGE).await?;

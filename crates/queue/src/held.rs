@@ -71,11 +71,13 @@ impl Held {
         Delivery { leased, lost, held: Arc::clone(self), recorded: false }
     }
 
-    /// The leases to be renewed.
+    /// The leases to be renewed, in the order of their calls, in which everybody locks them.
     pub(crate) fn leases(&self) -> Vec<Lease> {
         let mut leases = self.lock();
         leases.retain(|_, entry| entry.recorded.is_none_or(|since| since.elapsed() < RECORD_PATIENCE));
-        leases.keys().copied().collect()
+        let mut leases: Vec<Lease> = leases.keys().copied().collect();
+        leases.sort_unstable();
+        leases
     }
 
     /// These leases are not ours any more. Whoever works for one is told.

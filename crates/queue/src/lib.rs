@@ -18,6 +18,7 @@ mod held;
 mod queue;
 mod retry;
 mod settings;
+mod time;
 
 pub use accept::AcceptError;
 pub use broker::{Broker, BrokerError, MemoryBroker, RedisBroker};

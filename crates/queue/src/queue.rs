@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use crate::accept::Request;
 use crate::bounds::Bounds;
 use crate::held::Held;
+use crate::time::QueueTime;
 use crate::{AcceptError, Broker, Delivery, QueueService, QueueSettings};
 
 /// What became of a call whose attempt failed.
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) broker: Option<Arc<dyn Broker>>,
     pub(crate) settings: QueueSettings,
     pub(crate) held: Arc<Held>,
+    pub(crate) time: QueueTime,
     /// There may be something to reserve.
     pub(crate) work: Notify,
     /// Something may become due earlier than was known.
@@ -57,6 +59,7 @@ impl Queue {
             broker,
             settings,
             held: Arc::default(),
+            time: QueueTime::default(),
             work: Notify::new(),
             due: Notify::new(),
             bounds: Bounds::default(),
@@ -95,8 +98,8 @@ impl Queue {
         if at_most == 0 {
             return Ok(Vec::new());
         }
-        let Shared { store, settings, held, .. } = &*self.shared;
-        let now = Timestamp::now();
+        let Shared { store, settings, held, time, .. } = &*self.shared;
+        let now = time.now();
         let terms = Terms { node: settings.node, now, until: now.after(settings.lease) };
         let (found, leased) = match &self.shared.broker {
             Some(broker) => self.take(&**broker, terms, at_most).await?,
@@ -158,8 +161,8 @@ impl Queue {
     /// # Errors
     /// The store is away. The lease lapses then, which leads to another attempt just the same.
     pub async fn failed(&self, delivery: Delivery, verdict: Verdict) -> Result<Outcome> {
-        let Shared { store, settings, due, .. } = &*self.shared;
-        let (lease, now) = (delivery.leased().lease(), Timestamp::now());
+        let Shared { store, settings, due, time, .. } = &*self.shared;
+        let (lease, now) = (delivery.leased().lease(), time.now());
         let Some(wait) = settings.retry.wait_after(lease.attempt) else {
             let error = format!("given up after {} attempts: {}", lease.attempt, verdict.error);
             let buried = store.bury(lease, &Verdict { error, ..verdict }, now).await?;
@@ -177,7 +180,7 @@ impl Queue {
     /// # Errors
     /// As [`QueueStore::cancel`].
     pub async fn cancel(&self, app_id: AppId, call_id: CallId) -> Result<Cancelled> {
-        let cancelled = self.shared.store.cancel(app_id, call_id, Timestamp::now()).await?;
+        let cancelled = self.shared.store.cancel(app_id, call_id, self.shared.time.now()).await?;
         if let Cancelled::Running(lease) = cancelled {
             self.shared.held.lose(&[lease]);
         }
@@ -210,9 +213,9 @@ impl Queue {
     /// # Errors
     /// As [`QueueStore::release_own`].
     pub async fn recover(&self) -> Result<usize> {
-        let Shared { store, settings, .. } = &*self.shared;
+        let Shared { store, settings, time, .. } = &*self.shared;
         let last = settings.retry.attempts.get();
-        let released = store.release_own(settings.node, Timestamp::now(), last).await?;
+        let released = store.release_own(settings.node, time.now(), last).await?;
         self.shared.announce(&released.lapsed).await;
         Ok(released.lapsed.len() + released.dead.len())
     }

@@ -12,6 +12,7 @@ mod make;
 mod opening;
 mod queue;
 mod routes;
+mod time;
 
 /// One module of tests over the stores that `$make` makes.
 macro_rules! suite {
@@ -93,6 +94,10 @@ macro_rules! every_test {
                 a_removed_app_takes_its_queue_along
                 the_depth_tells_what_there_is
                 many_nodes_lease_every_call_once
+            }
+            time {
+                the_clock_tells_the_time_and_goes_on
+                delays_end_while_leases_are_kept
             }
             history {
                 the_newest_calls_are_kept

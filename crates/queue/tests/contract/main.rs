@@ -2,7 +2,9 @@
 //! `suite!` runs all of them over one kind of order.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod clock;
 mod crashes;
+mod faulty;
 mod leases;
 mod order;
 mod redis;
@@ -41,6 +43,12 @@ macro_rules! every_test {
                 a_failed_call_is_tried_again_and_then_given_up
                 a_redriven_call_comes_again
                 a_cancelled_call_is_lost_to_who_runs_it
+            }
+            clock {
+                a_call_outlives_an_outage_that_is_longer_than_its_lease
+                a_clock_that_is_set_forward_takes_no_call_away
+                what_is_due_and_locked_is_waited_for_without_haste
+                many_leases_are_renewed_in_parts
             }
             crashes {
                 who_dies_with_a_lease_loses_it

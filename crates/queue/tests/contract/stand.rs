@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::faulty::Faulty;
 use crate::redis::RedisServer;
 
 /// Longer than anything here takes on a busy machine.
@@ -46,6 +47,8 @@ pub(crate) struct Server {
     pub(crate) node: Node,
     pub(crate) queue: Queue,
     pub(crate) broker: Option<Arc<dyn Broker>>,
+    /// Its connection to the store.
+    pub(crate) store: Arc<Faulty>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -104,9 +107,10 @@ impl Stand {
             (_, None) => None,
         };
         let (node, stop) = (settings.node, self.stop.child_token());
-        let (queue, service) = Queue::new(self.rows(), broker.clone(), settings);
+        let store = Faulty::new(self.rows());
+        let (queue, service) = Queue::new(Arc::clone(&store) as _, broker.clone(), settings);
         self.services.spawn(service.run(stop.clone()));
-        Server { node, queue, broker, stop }
+        Server { node, queue, broker, store, stop }
     }
 
     /// A server on which nothing happens by the passing of time alone.

@@ -11,7 +11,7 @@ use crate::sql::{SqlStore, json};
 use crate::{Advanced, Lease, Node, Result, Standing, Verdict};
 
 pub(in crate::sql) const DUE: &str = "SELECT call_id, attempt, tier, place, state FROM queue \
-    WHERE state IN (1, 2) AND due_at <= $1 ORDER BY due_at LIMIT $2";
+    WHERE state IN (1, 2) AND due_at <= $1 AND state <= $2 ORDER BY due_at LIMIT $3";
 pub(in crate::sql) const NEXT_DUE: &str = "SELECT due_at FROM queue WHERE state IN (1, 2) ORDER BY due_at LIMIT 1";
 const OWN: &str = "SELECT call_id, attempt, tier, place, state FROM queue \
     WHERE state IN (1, 2) AND state = 2 AND server_id = $1 AND instance_id <> $2";
@@ -21,11 +21,22 @@ const READY: &str = "UPDATE queue SET state = 0, server_id = NULL, instance_id =
 const AT_ONCE: i64 = 500;
 
 impl SqlStore {
-    pub(super) async fn do_advance(&self, now: Timestamp, last_attempt: u32) -> Result<Advanced> {
+    /// Without `last_attempt` leases stay as they are.
+    pub(super) async fn do_advance(&self, now: Timestamp, last_attempt: Option<u32>) -> Result<Advanced> {
         let mut tx = self.begin().await?;
         let sql = self.dialect.built(format!("{DUE}{}", self.dialect.skip_locked()));
-        let rows = sqlx::query(sql).bind(now.as_millis()).bind(AT_ONCE).fetch_all(&mut *tx).await?;
-        self.make_ready(tx, &rows, now, last_attempt).await
+        let greatest_state = if last_attempt.is_some() { 2 } else { 1 };
+        let rows =
+            sqlx::query(sql).bind(now.as_millis()).bind(greatest_state).bind(AT_ONCE).fetch_all(&mut *tx).await?;
+        self.make_ready(tx, &rows, now, last_attempt.unwrap_or(u32::MAX)).await
+    }
+
+    pub(super) async fn do_clock(&self) -> Result<Timestamp> {
+        // A file is shared by processes of one host, which have one clock.
+        let Some(sql) = self.dialect.clock() else { return Ok(Timestamp::now()) };
+        let mut on = self.read().await?;
+        let row = sqlx::query(sql).fetch_one(&mut *on).await?;
+        Reader::new(&row).time()
     }
 
     pub(super) async fn do_release_own(&self, node: Node, now: Timestamp, last_attempt: u32) -> Result<Advanced> {

@@ -12,7 +12,8 @@ use crate::sql::row::Reader;
 use crate::sql::{SqlStore, json};
 use crate::{Cancelled, Lease, Record, Result, Verdict};
 
-pub(in crate::sql) const HELD: &str = "SELECT call_id, attempt FROM queue WHERE state = 2 AND call_id IN ({ids})";
+pub(in crate::sql) const HELD: &str =
+    "SELECT call_id, attempt FROM queue WHERE state = 2 AND call_id IN ({ids}) ORDER BY call_id";
 pub(in crate::sql) const END: &str = update_calls!("status = $1, reason = $2, error = $3, completed_at = $4");
 const BURY: &str = "UPDATE queue SET state = 3, server_id = NULL, instance_id = NULL WHERE call_id IN ({ids})";
 const OWNERS: &str = "SELECT call_id, app_id FROM queue WHERE call_id IN ({ids})";
@@ -79,7 +80,8 @@ fn is_result(call: &Call) -> bool {
     call.call_type == CallType::Async && call.status().is_final()
 }
 
-/// Those of `leases` that have not been lost. They stay so until the transaction ends.
+/// Those of `leases` that have not been lost. They stay so until the transaction ends. In the order of their ids, so
+/// that two transactions that want the same ones never wait for each other.
 pub(super) async fn held(on: &mut AnyConnection, dialect: Dialect, leases: &[Lease]) -> Result<HashSet<Lease>> {
     let sql = dialect.with_ids(&format!("{HELD}{}", dialect.lock_rows()), 1);
     let rows = sqlx::query(sql).bind(ids(leases)?).fetch_all(on).await?;

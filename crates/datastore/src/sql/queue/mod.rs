@@ -89,8 +89,16 @@ impl QueueStore for SqlStore {
         retrying(DEADLINE, || self.do_bury(lease, verdict, now)).await
     }
 
+    async fn clock(&self) -> Result<Timestamp> {
+        within(DEADLINE, self.do_clock()).await
+    }
+
     async fn advance(&self, now: Timestamp, last_attempt: u32) -> Result<Advanced> {
-        retrying(DEADLINE, || self.do_advance(now, last_attempt)).await
+        retrying(DEADLINE, || self.do_advance(now, Some(last_attempt))).await
+    }
+
+    async fn advance_delays(&self, now: Timestamp) -> Result<Advanced> {
+        retrying(DEADLINE, || self.do_advance(now, None)).await
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>> {

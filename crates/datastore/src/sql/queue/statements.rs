@@ -21,6 +21,15 @@ impl Dialect {
         }
     }
 
+    /// The time of the database's host in milliseconds, where that may be another host than this.
+    pub(super) const fn clock(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"),
+            Self::MySql => Some("SELECT CAST(unix_timestamp(sysdate(3)) * 1000 AS SIGNED)"),
+        }
+    }
+
     /// What ends a SELECT of rows that will be changed: rows that another transaction holds are left out.
     pub(super) const fn skip_locked(self) -> &'static str {
         match self {
