@@ -74,13 +74,18 @@ async fn delayed_calls_wait_and_cancelled_ones_stop() {
     until(&server, &soon, "success").await;
     let runs = accepted(&server.call("/http").script("sleep 100000").send().await);
     until(&server, &runs, "running").await;
+    server.until_running("/http", 1).await;
     for id in [&late, &runs] {
         let reply = server.request("DELETE", &format!("/v1/apps/{APP}/calls/{id}")).send().await;
         assert_eq!(reply.status, 200, "{reply:?}");
         assert_eq!(until(&server, id, "cancelled").await["reason"], "api_request");
     }
     // What ran is stopped, not left to its deadline.
-    server.until_running("/http", 0).await;
+    eventually(PATIENCE, "nothing runs", async || {
+        let stats = server.get("/stats").send().await.json();
+        if stats["Running"] == 0 { Ok(()) } else { Err(stats) }
+    })
+    .await;
     server.finish().await;
 }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use hearth_datastore::Recorder;
 use hearth_drivers::{Driver, Image};
 use hearth_models::{AppId, Call, Error, FnId, Format};
+use rustc_hash::FxHashMap;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +20,7 @@ use crate::images::Images;
 use crate::live::LiveCall;
 use crate::metrics::{CallCounts, Names};
 use crate::outgoing::Prefix;
-use crate::slots::SlotKey;
+use crate::slots::{Containers, Gauges, SlotKey};
 use crate::work::{Clock, Unattended, Work};
 use crate::{Answer, Failure, Invocation, Metrics, RequestBody, Settings, env};
 
@@ -109,8 +110,13 @@ impl Agent {
         Box::pin(self.shared.run(invocation, full_body(body), live, clock, Some(unattended))).await
     }
 
-    pub(crate) fn cpus(&self) -> usize {
-        self.shared.dispatch.settings.cpus
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.shared.dispatch.settings
+    }
+
+    /// How things stand, and what containers these functions have.
+    pub(crate) fn containers(&self, of: impl Fn(FnId) -> bool) -> (Gauges, FxHashMap<FnId, Containers>) {
+        self.shared.dispatch.containers(of)
     }
 
     /// Whether the engine answers.
@@ -212,10 +218,10 @@ impl Shared {
     async fn place(&self, mut work: Box<Work>, mut reply: oneshot::Receiver<Reply>) -> Result<Answer, Failure> {
         loop {
             let key = slot_key(&work.invocation, &work.image);
-            let start_by = work.clock.start_by;
+            let leave_by = work.leave_line_by();
             let heard = match self.dispatch.submit(key, work, template) {
                 Ok(None) => reply.await,
-                Ok(Some(place)) => self.wait(place, start_by, &mut reply).await,
+                Ok(Some(place)) => self.wait(place, leave_by, &mut reply).await,
                 Err((work, error)) => {
                     work.refuse(&error);
                     reply.await
@@ -239,7 +245,7 @@ impl Shared {
     async fn wait(
         &self,
         place: Place,
-        start_by: Instant,
+        leave_by: Instant,
         reply: &mut oneshot::Receiver<Reply>,
     ) -> Result<Reply, oneshot::error::RecvError> {
         let error = tokio::select! {
@@ -249,7 +255,7 @@ impl Shared {
                 return heard;
             }
             () = self.dispatch.stop.cancelled() => Error::ShuttingDown,
-            () = sleep_until(start_by) => Error::Busy,
+            () = sleep_until(leave_by) => Error::Busy,
         };
         if let Some(work) = place.leave() {
             work.refuse(&error);

@@ -25,6 +25,9 @@ pub(crate) async fn run(permit: Permit, template: Arc<Template>, work: Box<Work>
     let outcome = match dispatch.stop.run_until_cancelled(started).await {
         Some(Ok(Ok(running))) => Ok(running),
         Some(Ok(Err(error))) => Err(failure(&template, &error)),
+        Some(Err(_)) if work.unattended.is_some() => {
+            Err(StartFailure { error: Error::StartFailed("not ready in time".to_owned()), blame_key: true })
+        }
         Some(Err(_)) => Err(StartFailure { error: Error::Busy, blame_key: false }),
         None => Err(StartFailure { error: Error::ShuttingDown, blame_key: false }),
     };

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hearth_drivers::{ContainerSpec, Driver, Image};
-use hearth_models::{Error, Format, FunctionLimits};
+use hearth_models::{Error, FnId, Format, FunctionLimits};
+use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +17,10 @@ use tokio_util::task::TaskTracker;
 use crate::container::DrainRule;
 use crate::cpu::CpuMeter;
 use crate::metrics::{Metrics, Names};
-use crate::slots::{Action, Admission, ContainerRef, Demand, Gauges, Limits, Scheduler, SlotKey, StartFailure, Ticket};
+use crate::slots::{
+    Action, Admission, Asker, ContainerRef, Containers, Demand, Gauges, Limits, Scheduler, SlotKey, StartFailure,
+    Ticket,
+};
 use crate::work::Work;
 use crate::{Settings, cold, hot};
 
@@ -107,7 +111,9 @@ impl Dispatch {
                 let demand = Demand { memory: template.limits.memory_bytes(), cold: !template.format.is_hot() };
                 (template, demand)
             };
-            let admission = self.tell(|node, now, actions| node.call(key, work, now, |work| describe(work), actions));
+            let asker = if work.unattended.is_some() { Asker::Queue } else { Asker::Caller };
+            let admission =
+                self.tell(|node, now, actions| node.call(key, (asker, work), now, |work| describe(work), actions));
             match admission {
                 Admission::Now { waiter, container, .. } => match hand_over(waiter, &container) {
                     Ok(()) => return Ok(None),
@@ -125,6 +131,12 @@ impl Dispatch {
 
     pub(crate) fn gauges(&self) -> Gauges {
         self.lock().gauges()
+    }
+
+    /// How things stand, and what containers these functions have.
+    pub(crate) fn containers(&self, of: impl Fn(FnId) -> bool) -> (Gauges, FxHashMap<FnId, Containers>) {
+        let node = self.lock();
+        (node.gauges(), node.containers(of))
     }
 
     pub(crate) fn retire(self: &Arc<Self>, which: impl Fn(&SlotKey) -> bool) {

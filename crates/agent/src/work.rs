@@ -32,10 +32,11 @@ impl Clock {
         Self { start_by: live.accepted() + timeout / 2, deadline: live.accepted() + timeout }
     }
 
-    /// That of a call of the queue, whose execution alone is limited. One that finds no slot for long goes back.
+    /// That of a call of the queue, whose execution alone is limited.
     pub(crate) fn unattended(live: &LiveCall, invocation: &Invocation) -> Self {
-        const FIND_SLOT: Duration = Duration::from_secs(300);
-        let start_by = live.accepted() + FIND_SLOT;
+        /// For its image, and for a container of its own.
+        const PREPARE: Duration = Duration::from_secs(300);
+        let start_by = live.accepted() + PREPARE;
         Self { start_by, deadline: start_by + invocation.function.limits.timeout() }
     }
 }
@@ -86,6 +87,16 @@ impl Work {
             image,
             invocation,
         })
+    }
+
+    /// When it leaves the line, if it stands there still. A call of the queue stands as well in the queue, where another
+    /// server may find it.
+    pub(crate) fn leave_line_by(&self) -> Instant {
+        const IN_LINE: Duration = Duration::from_secs(10);
+        match self.unattended {
+            Some(_) => self.clock.start_by.min(Instant::now() + IN_LINE),
+            None => self.clock.start_by,
+        }
     }
 
     /// Its execution begins.

@@ -24,7 +24,7 @@ pub use keeper::{Keeper, KeeperSettings, KeeperWatch, Kept};
 pub use logs::{LogsElsewhere, open_logs};
 pub use queue::{Advanced, Cancelled, Depth, Lease, Leased, Payload, QueueStore, Standing, Submission, Terms, Verdict};
 pub use recorder::{Counts, Recorder, RecorderService, RecorderSettings, Recording};
-pub use sql::{Inspected, inspect, open};
+pub use sql::open;
 pub use store::{
     CallStore, Datastore, DefinitionStore, Duty, History, LogEntry, LogStore, Node, Record, Recorded, RemovedRoute,
     Resolved, Retention, RouteChange,

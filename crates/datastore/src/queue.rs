@@ -13,7 +13,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hearth_models::{AppId, Call, CallId, PerPage, Priority, Reason, Timestamp};
+use hearth_models::{AppId, Call, CallId, FnId, PerPage, Priority, Reason, Timestamp};
 
 use crate::{Node, Result};
 
@@ -85,16 +85,18 @@ impl Leased {
 
 /// How a lease is given out.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct Terms<'a> {
     /// To whom.
     pub node: Node,
+    /// Functions whose calls stay where they are, because the node has no room for them.
+    pub except: &'a [FnId],
     /// Now.
     pub now: Timestamp,
     /// When it lapses unless it is renewed.
     pub until: Timestamp,
 }
 
-/// Why a call was given up.
+/// Why a call ended without a result.
 #[derive(Clone, Debug)]
 pub struct Verdict {
     /// The kind of failure.
@@ -172,10 +174,10 @@ pub trait QueueStore: Debug + Send + Sync {
     async fn accept(&self, node: Node, group: &[Submission]) -> Result<Vec<CallId>>;
 
     /// Leases up to `at_most` ready calls, in their order.
-    async fn reserve(&self, terms: Terms, at_most: usize) -> Result<Vec<Leased>>;
+    async fn reserve(&self, terms: Terms<'_>, at_most: usize) -> Result<Vec<Leased>>;
 
     /// Leases those of `calls` that are ready, in their order.
-    async fn reserve_these(&self, terms: Terms, calls: &[CallId]) -> Result<Vec<Leased>>;
+    async fn reserve_these(&self, terms: Terms<'_>, calls: &[CallId]) -> Result<Vec<Leased>>;
 
     /// Makes leases last until `until`. Returns those that are lost.
     async fn renew(&self, leases: &[Lease], until: Timestamp) -> Result<Vec<Lease>>;
@@ -190,8 +192,14 @@ pub trait QueueStore: Debug + Send + Sync {
     /// Gives up a call: it ends, and is kept with its request among the dead. False: the lease was lost.
     async fn bury(&self, lease: Lease, verdict: &Verdict, now: Timestamp) -> Result<bool>;
 
+    /// What tells this store from others, for those who serve the queues of several.
+    async fn identity(&self) -> Result<String>;
+
     /// What time it is, for everybody who shares the store.
     async fn clock(&self) -> Result<Timestamp>;
+
+    /// Ends a leased call without a result, for good: nothing of its request is kept. False: the lease was lost.
+    async fn discard(&self, lease: Lease, verdict: &Verdict, now: Timestamp) -> Result<bool>;
 
     /// Makes ready what has become due: delays that are over and leases that have lapsed, as many as fit a short
     /// transaction. A call whose lease lapsed in its attempt number `last_attempt` is given up instead.

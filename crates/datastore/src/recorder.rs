@@ -1,7 +1,8 @@
 //! The recorder: the hot path hands over calls as they begin and end and never waits for a disk.
 //!
 //! A call stands in memory from its first moment until the store has its end, so that whoever asks this node for it
-//! sees it at once, and at every moment in exactly one state. Ended calls wait in a bounded line; one writer takes
+//! sees it at once, and at every moment in exactly one state; that goes for synchronous ones, while asynchronous ones are
+//! the store's to tell of, which has them from the beginning. Ended calls wait in a bounded line; one writer takes
 //! them in groups. While the store is away the line grows up to its bound; then callers feel it. Nothing is dropped.
 
 mod backlog;
@@ -139,6 +140,12 @@ impl Recorder {
         let record = Arc::new(record);
         table.put_ended(Arc::clone(&record));
         backlog.push(record);
+    }
+
+    /// Whether a call has ended here and the store has not heard of it yet.
+    #[must_use]
+    pub fn is_pending(&self, id: CallId) -> bool {
+        self.shared.table.has_ended(id)
     }
 
     /// Whether less waits for the store than may. New calls had better be refused while it is not so.

@@ -20,7 +20,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::data_dir::{ClaimError, DataDir};
 use crate::ledger;
-use crate::logging::LevelSwitch;
 use crate::settings::{self, Settings};
 use crate::spans::EngineSpans;
 use crate::stores::Stores;
@@ -91,7 +90,7 @@ impl StartError {
 impl Hearth {
     /// Starts everything. It listens when this returns, and is ready a moment later, when what an earlier process left
     /// is cleaned up.
-    pub(crate) async fn start(settings: Settings, level: LevelSwitch) -> Result<Self, StartError> {
+    pub(crate) async fn start(settings: Settings) -> Result<Self, StartError> {
         let data = DataDir::claim(&settings.data.directory, settings.data.server_id)?;
         let node = Node { server_id: data.server_id, instance_id: InstanceId::generate() };
         let stores = Stores::open(&settings.data).await.map_err(StartError::Store)?;
@@ -112,13 +111,13 @@ impl Hearth {
         let agent = Agent::start(Arc::clone(&driver), recorder.clone(), metrics, settings.agent);
         let readiness = Readiness::default();
         let datastore: Arc<dyn DefinitionStore> = Arc::new(definitions);
-        let broker = settings.data.queue.connect().await.map_err(StartError::Queue)?;
-        let queueing = QueueSettings::new(node);
-        let max_per_app = settings.data.max_queued_per_app.unwrap_or(queueing.max_per_app);
-        let queueing = QueueSettings { max_per_app, ..queueing };
-        let (queue, queueing) = Queue::new(Arc::clone(&stores.database).queue(), broker, queueing);
+        let rows = Arc::clone(&stores.database).queue();
+        let identity = rows.identity().await.map_err(StartError::Store)?;
+        let broker = settings.data.queue.connect(&identity).await.map_err(StartError::Queue)?;
+        let (queue, queueing) = Queue::new(rows, broker, QueueSettings::new(node));
         services.spawn(queueing.run(stop_services.clone()));
-        let background = Background::new(agent.clone(), queue.clone(), Arc::clone(&datastore));
+        let store = Arc::clone(&stores.database) as _;
+        let background = Background::new(agent.clone(), queue.clone(), Arc::clone(&datastore), store);
         let stop_background = CancellationToken::new();
         let parts = Parts {
             datastore,
@@ -128,13 +127,9 @@ impl Hearth {
             engine: Arc::clone(&driver),
             registry,
             readiness: readiness.clone(),
-            log_level: Arc::new(level),
         };
         let serving = Server::bind(settings.server, parts).await?.serve();
         tracing::info!(server.id = %node.server_id, "listening on http://{}", serving.address());
-        if let Some(admin) = serving.admin_address() {
-            tracing::info!("listening for operators on http://{admin}");
-        }
         let store = Arc::clone(&stores.database);
         let left = Leftovers { node, driver: Arc::clone(&driver), store, queue };
         services.spawn(take_up(left, background, readiness.clone(), stop_background.clone()));

@@ -79,13 +79,13 @@ async fn commit(shared: &Shared, group: Vec<Request>) {
             part.drain(..).map(|request| (request.submission, request.done)).unzip();
         match shared.store.accept(shared.settings.node, &submissions).await {
             Ok(gone) => {
-                announce(shared, &submissions, &gone).await;
                 for (submission, caller) in submissions.iter().zip(callers) {
                     let accepted =
                         if gone.contains(&submission.call.id) { Err(AcceptError::AppNotFound) } else { Ok(()) };
                     // A client that left does not take its call back.
                     let _ = caller.send(accepted);
                 }
+                announce(shared, &submissions, &gone);
             }
             Err(Error::Refused(_)) if submissions.len() > 1 => {
                 let mut requests: Vec<Request> = submissions
@@ -107,11 +107,11 @@ async fn commit(shared: &Shared, group: Vec<Request>) {
     }
 }
 
-async fn announce(shared: &Shared, accepted: &[Submission], gone: &[CallId]) {
+fn announce(shared: &Shared, accepted: &[Submission], gone: &[CallId]) {
     let here = || accepted.iter().filter(|submission| !gone.contains(&submission.call.id));
     if here().any(|submission| submission.call.status() == Status::Delayed) {
         shared.due.notify_one();
     }
     let ready = here().filter(|submission| submission.call.status() == Status::Queued);
-    shared.announce(&ready.map(Submission::standing).collect::<Vec<_>>()).await;
+    shared.announce(&ready.map(Submission::standing).collect::<Vec<_>>());
 }

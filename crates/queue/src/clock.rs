@@ -1,16 +1,17 @@
 //! What has to happen in the queue without anybody asking for it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_datastore::Result;
+use hearth_datastore::{Lease, Result};
 use hearth_models::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::Broker;
 use crate::accept::{Request, commit_all};
+use crate::order::Order;
 use crate::queue::Shared;
 
 /// Time to commit what was accepted before the server was told to stop.
@@ -44,7 +45,7 @@ impl QueueService {
             tokio::time::sleep(LAST_COMMITS).await;
         };
         let rounds = async {
-            tokio::join!(shared.pass_time(), shared.reconcile());
+            tokio::join!(shared.pass_time(), shared.keep_order());
         };
         tokio::select! {
             () = commit_all(&shared, requests, &cancel) => {}
@@ -127,9 +128,11 @@ impl Shared {
 
     /// Renews what this process holds.
     async fn renew(&self) -> Result<()> {
-        for leases in self.held.leases().chunks(RENEWED) {
+        for holdings in self.held.holdings().chunks(RENEWED) {
+            let leases: Vec<Lease> = holdings.iter().map(|holding| holding.lease).collect();
             let until = self.time.now().after(self.settings.lease);
-            self.held.lose(&self.store.renew(leases, until).await?);
+            let lost: HashSet<Lease> = self.store.renew(&leases, until).await?.into_iter().collect();
+            self.held.lose(holdings.iter().filter(|holding| lost.contains(&holding.lease)).copied());
         }
         Ok(())
     }
@@ -148,30 +151,41 @@ impl Shared {
         if !advanced.lapsed.is_empty() {
             tracing::warn!(calls = advanced.lapsed.len(), "leases lapsed; their calls are queued again");
         }
-        self.announce(&advanced.due).await;
-        self.announce(&advanced.lapsed).await;
+        self.announce(&advanced.due);
+        self.announce(&advanced.lapsed);
         Ok(!advanced.is_empty())
     }
 
-    /// Brings back to the broker what it lacks. Ends only if there is none.
-    async fn reconcile(&self) {
-        let Some(broker) = &self.broker else { return };
+    /// Tells the broker what it has to know. Ends only if there is none.
+    async fn keep_order(&self) {
+        if let Some(order) = &self.order {
+            tokio::join!(order.pass_on(|| self.work.notify_one()), self.reconcile(order));
+        }
+    }
+
+    /// Brings back to the broker what it lacks. Never ends.
+    async fn reconcile(&self, order: &Order) {
         let mut ticks = interval(self.settings.reconcile);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
-            if let Err(why) = self.reconcile_once(&**broker).await {
-                tracing::warn!(error = &*why, "the queue's broker could not be compared with the store yet");
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = order.is_back() => {}
+            }
+            if let Err(error) = self.reconcile_once(order).await {
+                tracing::warn!(error = error.chain(), "the queue's broker could not be compared with the store yet");
             }
         }
     }
 
-    async fn reconcile_once(&self, broker: &dyn Broker) -> std::result::Result<(), hearth_datastore::Source> {
+    async fn reconcile_once(&self, order: &Order) -> Result<()> {
         let mut after = None;
         loop {
             let page = self.store.ready(after, PAGE).await?;
-            broker.push(&page).await?;
             let Some(last) = page.last() else { return Ok(()) };
+            if !order.push(&page).await {
+                return Ok(());
+            }
             self.work.notify_one();
             after = Some(last.call_id);
         }

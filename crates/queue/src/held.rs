@@ -1,26 +1,45 @@
 //! The leases that this process holds, which have to be renewed for as long as it means to end their calls.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use hearth_datastore::{Lease, Leased};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// A result that the store has not taken for so long will not be waited for any more.
-const RECORD_PATIENCE: Duration = Duration::from_secs(600);
+/// What a lease is held for.
+enum Entry {
+    /// Somebody works for it, who is told when it is lost.
+    Working(CancellationToken),
+    /// Its result is on its way to the store for as long as this is so.
+    Recorded(Box<dyn Fn() -> bool + Send + Sync>),
+}
 
-#[derive(Debug)]
-struct Entry {
-    lost: CancellationToken,
-    /// Since when its result has been on its way to the store.
-    recorded: Option<Instant>,
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Working(_) => "Working",
+            Self::Recorded(_) => "Recorded",
+        })
+    }
+}
+
+/// A lease, and what for. A lease that was given back may come again as the same one, so it is told by a number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holding {
+    number: u64,
+    pub(crate) lease: Lease,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: HashMap<u64, (Lease, Entry)>,
+    taken: u64,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    leases: Mutex<HashMap<Lease, Entry>>,
+    state: Mutex<State>,
 }
 
 /// A call to be run. Its lease is renewed until it is dropped; then it lapses, unless the call was
@@ -28,6 +47,7 @@ pub(crate) struct Held {
 #[derive(Debug)]
 pub struct Delivery {
     leased: Leased,
+    number: u64,
     lost: CancellationToken,
     held: Arc<Held>,
     recorded: bool,
@@ -47,11 +67,11 @@ impl Delivery {
         &self.lost
     }
 
-    /// The result is on its way to the store; the lease is kept until it is there.
-    pub fn recorded(mut self) {
+    /// The result is on its way to the store; the lease is kept for as long as `on_its_way` says so.
+    pub fn recorded(mut self, on_its_way: impl Fn() -> bool + Send + Sync + 'static) {
         self.recorded = true;
-        if let Some(entry) = self.held.lock().get_mut(&self.leased.lease()) {
-            entry.recorded = Some(Instant::now());
+        if let Some((_, entry)) = self.held.lock().entries.get_mut(&self.number) {
+            *entry = Entry::Recorded(Box::new(on_its_way));
         }
     }
 }
@@ -59,7 +79,7 @@ impl Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         if !self.recorded {
-            self.held.lock().remove(&self.leased.lease());
+            self.held.lock().entries.remove(&self.number);
         }
     }
 }
@@ -67,32 +87,65 @@ impl Drop for Delivery {
 impl Held {
     pub(crate) fn take(self: &Arc<Self>, leased: Leased) -> Delivery {
         let lost = CancellationToken::new();
-        self.lock().insert(leased.lease(), Entry { lost: lost.clone(), recorded: None });
-        Delivery { leased, lost, held: Arc::clone(self), recorded: false }
+        let mut state = self.lock();
+        state.taken += 1;
+        let number = state.taken;
+        state.entries.insert(number, (leased.lease(), Entry::Working(lost.clone())));
+        drop(state);
+        Delivery { leased, number, lost, held: Arc::clone(self), recorded: false }
     }
 
-    /// The leases to be renewed, in the order of their calls, in which everybody locks them.
-    pub(crate) fn leases(&self) -> Vec<Lease> {
-        let mut leases = self.lock();
-        leases.retain(|_, entry| entry.recorded.is_none_or(|since| since.elapsed() < RECORD_PATIENCE));
-        let mut leases: Vec<Lease> = leases.keys().copied().collect();
-        leases.sort_unstable();
-        leases
+    /// What is to be renewed, in the order of the calls, in which everybody locks them.
+    pub(crate) fn holdings(&self) -> Vec<Holding> {
+        let mut state = self.lock();
+        state.entries.retain(|_, (_, entry)| match entry {
+            Entry::Working(_) => true,
+            Entry::Recorded(on_its_way) => on_its_way(),
+        });
+        let holding = |(number, (lease, _)): (&u64, &(Lease, Entry))| Holding { number: *number, lease: *lease };
+        let mut holdings: Vec<Holding> = state.entries.iter().map(holding).collect();
+        holdings.sort_unstable_by_key(|holding| holding.lease);
+        holdings
     }
 
-    /// These leases are not ours any more. Whoever works for one is told.
-    pub(crate) fn lose(&self, lost: &[Lease]) {
-        for lease in lost {
-            if let Some(entry) = self.lock().remove(lease)
-                && entry.recorded.is_none()
-            {
-                entry.lost.cancel();
+    /// These are not ours any more. Whoever works for one is told.
+    pub(crate) fn lose(&self, lost: impl IntoIterator<Item = Holding>) {
+        for holding in lost {
+            let entry = self.lock().entries.remove(&holding.number);
+            if let Some((_, Entry::Working(lost))) = entry {
+                lost.cancel();
             }
         }
     }
 
     /// Every change under the lock is complete before anything can panic, so poison is no reason to stop.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Lease, Entry>> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hearth_datastore::Payload;
+    use hearth_models::{AppId, Call, CallType, FnId, Priority};
+
+    use super::*;
+
+    #[test]
+    fn a_lease_that_comes_again_is_another() {
+        let held = Arc::new(Held::default());
+        let call = Call::accept(AppId::generate(), FnId::generate(), CallType::Async);
+        let payload = Payload { head: String::new(), body: Vec::new().into() };
+        let leased = Leased { place: call.created_at, call, priority: Priority::default(), payload };
+        let first = held.take(leased.clone());
+        let renewed = held.holdings();
+        // It is given back and leased again before who gave it back is done with it.
+        let again = held.take(leased);
+        drop(first);
+        held.lose(renewed);
+        assert!(!again.lost().is_cancelled());
+        assert_eq!(held.holdings().len(), 1);
+        held.lose(held.holdings());
+        assert!(again.lost().is_cancelled());
     }
 }

@@ -15,6 +15,7 @@ mod bounds;
 mod broker;
 mod clock;
 mod held;
+mod order;
 mod queue;
 mod retry;
 mod settings;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use hearth_datastore::{Cancelled, Depth, Lease, Leased, QueueStore, Result, Standing, Submission, Terms, Verdict};
-use hearth_models::{AppId, Call, CallId, PerPage, Timestamp};
+use hearth_models::{AppId, Call, CallId, FnId, PerPage, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::accept::Request;
 use crate::bounds::Bounds;
 use crate::held::Held;
+use crate::order::Order;
 use crate::time::QueueTime;
 use crate::{AcceptError, Broker, Delivery, QueueService, QueueSettings};
 
@@ -33,7 +34,7 @@ pub struct Queue {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn QueueStore>,
-    pub(crate) broker: Option<Arc<dyn Broker>>,
+    pub(crate) order: Option<Order>,
     pub(crate) settings: QueueSettings,
     pub(crate) held: Arc<Held>,
     pub(crate) time: QueueTime,
@@ -56,7 +57,7 @@ impl Queue {
         let (requests, waiting) = mpsc::channel(settings.max_accepting);
         let shared = Arc::new(Shared {
             store,
-            broker,
+            order: broker.map(Order::new),
             settings,
             held: Arc::default(),
             time: QueueTime::default(),
@@ -90,19 +91,23 @@ impl Queue {
         accepted.await.unwrap_or(Err(AcceptError::Unavailable))
     }
 
-    /// Leases up to `at_most` calls that are ready, in their order.
+    /// Leases up to `at_most` calls that are ready, in their order; those of the functions `except` are passed over.
     ///
     /// # Errors
-    /// The store is away. A broker that is away is not an error: what it holds comes back with it.
-    pub async fn reserve(&self, at_most: usize) -> Result<Vec<Delivery>> {
+    /// The store is away.
+    pub async fn reserve(&self, at_most: usize, except: &[FnId]) -> Result<Vec<Delivery>> {
         if at_most == 0 {
             return Ok(Vec::new());
         }
-        let Shared { store, settings, held, time, .. } = &*self.shared;
+        let Shared { store, settings, held, time, order, .. } = &*self.shared;
         let now = time.now();
-        let terms = Terms { node: settings.node, now, until: now.after(settings.lease) };
-        let (found, leased) = match &self.shared.broker {
-            Some(broker) => self.take(&**broker, terms, at_most).await?,
+        let terms = Terms { node: settings.node, except, now, until: now.after(settings.lease) };
+        let taken = match order {
+            Some(order) => order.take(at_most, except).await,
+            None => None,
+        };
+        let (found, leased) = match taken {
+            Some(taken) => (taken.len(), self.lease(terms, &taken).await?),
             None => {
                 let leased = store.reserve(terms, at_most).await?;
                 (leased.len(), leased)
@@ -115,23 +120,18 @@ impl Queue {
         Ok(leased.into_iter().map(|leased| held.take(leased)).collect())
     }
 
-    /// Leases what the broker says is next, as far as it still can be. Also how many calls that were.
-    async fn take(&self, broker: &dyn Broker, terms: Terms, at_most: usize) -> Result<(usize, Vec<Leased>)> {
-        let taken = broker.take(at_most).await.unwrap_or_else(|error| {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the queue's broker is away");
-            Vec::new()
-        });
+    /// Leases what the broker says is next, as far as it still can be.
+    async fn lease(&self, terms: Terms<'_>, taken: &[Standing]) -> Result<Vec<Leased>> {
         if taken.is_empty() {
-            return Ok((0, Vec::new()));
+            return Ok(Vec::new());
         }
         let ids: Vec<CallId> = taken.iter().map(|call| call.call_id).collect();
-        match self.shared.store.reserve_these(terms, &ids).await {
-            Ok(leased) => Ok((taken.len(), leased)),
-            Err(error) => {
-                self.shared.announce(&taken).await;
-                Err(error)
-            }
+        let leased = self.shared.store.reserve_these(terms, &ids).await.inspect_err(|_| self.shared.announce(taken))?;
+        if let Some(order) = &self.shared.order {
+            let was_leased = |call: &&Standing| leased.iter().any(|leased| leased.call.id == call.call_id);
+            order.lay_aside(taken.iter().filter(|call| !was_leased(call)).copied());
         }
+        Ok(leased)
     }
 
     /// Waits until there may be something to reserve. One task at a time may wait.
@@ -152,7 +152,7 @@ impl Queue {
         }
         self.shared.store.give_back(&leases).await?;
         let standings: Vec<Standing> = deliveries.iter().map(|delivery| delivery.leased().standing()).collect();
-        self.shared.announce(&standings).await;
+        self.shared.announce(&standings);
         Ok(())
     }
 
@@ -174,6 +174,15 @@ impl Queue {
         Ok(if retried { Outcome::Retried(at) } else { Outcome::Lost })
     }
 
+    /// Ends a call that cannot be run any more, for good.
+    ///
+    /// # Errors
+    /// The store is away. The lease lapses then.
+    pub async fn discard(&self, delivery: Delivery, verdict: Verdict) -> Result<bool> {
+        let Shared { store, time, .. } = &*self.shared;
+        store.discard(delivery.leased().lease(), &verdict, time.now()).await
+    }
+
     /// Cancels a call. If it runs here, its delivery is [lost](Delivery::lost) at once; if it runs elsewhere, when its
     /// lease would be renewed.
     ///
@@ -182,7 +191,8 @@ impl Queue {
     pub async fn cancel(&self, app_id: AppId, call_id: CallId) -> Result<Cancelled> {
         let cancelled = self.shared.store.cancel(app_id, call_id, self.shared.time.now()).await?;
         if let Cancelled::Running(lease) = cancelled {
-            self.shared.held.lose(&[lease]);
+            let held = self.shared.held.holdings();
+            self.shared.held.lose(held.into_iter().filter(|holding| holding.lease == lease));
         }
         Ok(cancelled)
     }
@@ -203,7 +213,7 @@ impl Queue {
         let Shared { store, settings, .. } = &*self.shared;
         let again = store.redrive(settings.node, app_id, call_id).await?;
         let call = again.call.clone();
-        self.shared.announce(&[again.standing()]).await;
+        self.shared.announce(&[again.standing()]);
         Ok(call)
     }
 
@@ -216,7 +226,7 @@ impl Queue {
         let Shared { store, settings, time, .. } = &*self.shared;
         let last = settings.retry.attempts.get();
         let released = store.release_own(settings.node, time.now(), last).await?;
-        self.shared.announce(&released.lapsed).await;
+        self.shared.announce(&released.lapsed);
         Ok(released.lapsed.len() + released.dead.len())
     }
 
@@ -231,19 +241,13 @@ impl Queue {
 
 impl Shared {
     /// These calls are ready.
-    pub(crate) async fn announce(&self, ready: &[Standing]) {
+    pub(crate) fn announce(&self, ready: &[Standing]) {
         if ready.is_empty() {
             return;
         }
-        if let Some(broker) = &self.broker
-            && let Err(error) = broker.push(ready).await
-        {
-            tracing::warn!(
-                calls = ready.len(),
-                error = &error as &dyn std::error::Error,
-                "the queue's broker is away: calls wait for it"
-            );
+        match &self.order {
+            Some(order) => order.note(ready),
+            None => self.work.notify_one(),
         }
-        self.work.notify_one();
     }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use hearth_models::{AppId, Error, FnId};
 use rustc_hash::FxHasher;
 
-pub(crate) use scheduler::{Gauges, Scheduler};
+pub(crate) use scheduler::{Containers, Gauges, Scheduler};
 
 /// Everything that a running container bakes in, by its digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,6 +56,15 @@ pub(crate) struct ContainerRef {
 pub(crate) struct Ticket {
     key: SlotKey,
     id: u64,
+}
+
+/// Who asks for a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// Somebody who waits for the answer.
+    Caller,
+    /// The queue of calls that nobody waits for, which comes second: nothing is taken from callers for it.
+    Queue,
 }
 
 /// What containers of a key need.

@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::time::Instant;
 
 use super::average::Average;
-use super::{Demand, Limits, StartFailure, back_off};
+use super::{Asker, Demand, Limits, StartFailure, back_off};
 
 /// Start time of a container where none was measured yet, in seconds (a 2-core machine with Docker 20.10).
 const DEFAULT_START: f64 = 0.188;
@@ -20,6 +20,7 @@ const PATIENCE: f64 = 4.0;
 #[derive(Debug)]
 pub(super) struct Waiting<W> {
     pub(super) id: u64,
+    asker: Asker,
     pub(super) waiter: W,
 }
 
@@ -61,6 +62,8 @@ pub(super) struct Queue<T, W, C> {
     pub(super) demand: Demand,
     /// In the order of their ids, which is the order in which they came.
     pub(super) line: VecDeque<Waiting<W>>,
+    /// Of these, calls whose callers wait.
+    callers: usize,
     /// The key stands in the node's ring of keys that may want a start.
     pub(super) in_ring: bool,
     /// Since when a wanted start has lacked memory.
@@ -85,6 +88,7 @@ impl<T, W, C> Queue<T, W, C> {
             template,
             demand,
             line: VecDeque::new(),
+            callers: 0,
             in_ring: false,
             short_of_memory: None,
             idle: Vec::new(),
@@ -102,21 +106,39 @@ impl<T, W, C> Queue<T, W, C> {
 
     // === the line ===
 
-    pub(super) fn join(&mut self, id: u64, waiter: W, now: Instant) {
+    pub(super) fn join(&mut self, id: u64, asker: Asker, waiter: W, now: Instant) {
         self.count_waiting(now);
         self.outdated = false;
-        self.line.push_back(Waiting { id, waiter });
+        self.callers += usize::from(asker == Asker::Caller);
+        self.line.push_back(Waiting { id, asker, waiter });
     }
 
     pub(super) fn next(&mut self, now: Instant) -> Option<W> {
         self.count_waiting(now);
-        self.line.pop_front().map(|waiting| waiting.waiter)
+        let waiting = self.line.pop_front()?;
+        Some(self.out_of_line(waiting))
     }
 
     pub(super) fn leave(&mut self, id: u64, now: Instant) -> Option<W> {
         self.count_waiting(now);
         let at = self.line.binary_search_by_key(&id, |waiting| waiting.id).ok()?;
-        self.line.remove(at).map(|waiting| waiting.waiter)
+        let waiting = self.line.remove(at)?;
+        Some(self.out_of_line(waiting))
+    }
+
+    fn out_of_line(&mut self, waiting: Waiting<W>) -> W {
+        self.callers -= usize::from(waiting.asker == Asker::Caller);
+        waiting.waiter
+    }
+
+    /// Those in the line for whom somebody waits.
+    pub(super) const fn callers(&self) -> usize {
+        self.callers
+    }
+
+    /// Somebody waits for a container that there is no memory for.
+    pub(super) const fn keeps_a_caller_waiting(&self) -> bool {
+        self.callers > 0 && self.short_of_memory.is_some()
     }
 
     fn count_waiting(&mut self, now: Instant) {

@@ -1,5 +1,7 @@
 //! The node: all slot queues, and the memory and the starts they share.
 
+mod gauges;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -8,7 +10,9 @@ use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 use super::queue::{Gone, Queue};
-use super::{Action, Admission, ContainerRef, Demand, Limits, SlotKey, StartFailure, Ticket};
+use super::{Action, Admission, Asker, ContainerRef, Demand, Limits, SlotKey, StartFailure, Ticket};
+
+pub(crate) use gauges::{Containers, Gauges};
 
 /// A key that has lacked memory for so long may take it from the key that holds the most.
 const FAIR_WAIT: Duration = Duration::from_secs(1);
@@ -59,19 +63,6 @@ impl Need {
     }
 }
 
-/// How things stand on the node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Gauges {
-    pub(crate) waiting: usize,
-    pub(crate) starting: usize,
-    pub(crate) busy: usize,
-    pub(crate) idle: usize,
-    pub(crate) memory_reserved: u64,
-    /// Of that, by containers that idle.
-    pub(crate) memory_idle: u64,
-    pub(crate) memory_capacity: u64,
-}
-
 impl<T: Clone, W, C> Scheduler<T, W, C> {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
@@ -94,7 +85,7 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
     pub(crate) fn call(
         &mut self,
         key: SlotKey,
-        waiter: W,
+        (asker, waiter): (Asker, W),
         now: Instant,
         describe: impl FnOnce(&W) -> (T, Demand),
         actions: &mut Vec<Action<T, W, C>>,
@@ -112,7 +103,7 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
         }
         self.next_id += 1;
         let id = self.next_id;
-        queue.join(id, waiter, now);
+        queue.join(id, asker, waiter, now);
         self.waiting += 1;
         if !queue.in_ring {
             queue.in_ring = true;
@@ -291,28 +282,12 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
         self.queues.is_empty() && self.ring.is_empty() && self.leaving == 0
     }
 
-    /// How things stand.
-    pub(crate) fn gauges(&self) -> Gauges {
-        let start = Gauges {
-            waiting: self.waiting,
-            memory_reserved: self.reserved,
-            memory_capacity: self.limits.memory,
-            ..Gauges::default()
-        };
-        self.queues.values().fold(start, |sum, queue| Gauges {
-            starting: sum.starting + queue.starting(),
-            busy: sum.busy + queue.busy(),
-            idle: sum.idle + queue.idle(),
-            memory_idle: sum.memory_idle + queue.idle_memory(),
-            ..sum
-        })
-    }
-
     /// Starts containers for the keys that want one, in turn, while starts and memory are free.
     fn launch_where_due(&mut self, now: Instant, actions: &mut Vec<Action<T, W, C>>) {
         let mut untried = self.ring.len();
         let mut short = false;
         let mut first = self.first_in_need(now);
+        let callers_lack_memory = self.callers_lack_memory();
         // Room that could not be made, or was, need not be looked for again in the same turn.
         let mut least_tried = u64::MAX;
         while untried > 0 && self.starting < self.limits.starts() {
@@ -326,6 +301,9 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
             }
             self.ring.push_back(key);
             if !queue.wants_start(&self.limits, self.cpu_has_room, now) {
+                continue;
+            }
+            if callers_lack_memory && queue.callers() == 0 {
                 continue;
             }
             let need = Need::of(key, queue, now);
@@ -395,16 +373,21 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
     /// memory for too long, and of all keys this one holds the most.
     fn must_yield(&self, key: SlotKey, now: Instant) -> bool {
         let own = self.queues.get(&key).map_or(0, |queue| queue.memory_held() + queue.demand.memory);
-        self.first_in_need(now).is_some_and(|first| first.held < own)
+        self.first_in_need(now).is_some_and(|first| first.key != key && first.held < own)
             && self.queues.values().all(|queue| queue.memory_held() <= own)
     }
 
-    /// Of the keys that have lacked memory for too long, the one whose turn it is.
+    /// Whether memory that is free is a caller's rather than the queue's.
+    fn callers_lack_memory(&self) -> bool {
+        self.short_since.is_some() && self.queues.values().any(Queue::keeps_a_caller_waiting)
+    }
+
+    /// Of the keys whose callers have lacked memory for too long, the one whose turn it is.
     fn first_in_need(&self, now: Instant) -> Option<Need> {
         let overdue = |since: Instant| now.saturating_duration_since(since) > FAIR_WAIT;
         // Most questions end here: the queues are looked through only where one of them may be starved.
         self.short_since.filter(|since| overdue(*since))?;
-        let starved = |queue: &Queue<T, W, C>| !queue.line.is_empty() && queue.short_of_memory.is_some_and(overdue);
+        let starved = |queue: &Queue<T, W, C>| queue.callers() > 0 && queue.short_of_memory.is_some_and(overdue);
         let needs =
             self.queues.iter().filter(|(_, queue)| starved(queue)).map(|(key, queue)| Need::of(*key, queue, now));
         needs.min_by_key(Need::rank)

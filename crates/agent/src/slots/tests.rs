@@ -45,8 +45,12 @@ impl Bench {
     }
 
     fn call_key(&mut self, key: SlotKey, waiter: u32, what: (u8, Demand)) -> Admission<u32, u32> {
+        self.ask(key, (Asker::Caller, waiter), what)
+    }
+
+    fn ask(&mut self, key: SlotKey, who: (Asker, u32), what: (u8, Demand)) -> Admission<u32, u32> {
         let mut actions = Actions::new();
-        let admission = self.node.call(key, waiter, self.now, |_| what, &mut actions);
+        let admission = self.node.call(key, who, self.now, |_| what, &mut actions);
         self.note(actions);
         admission
     }
@@ -450,7 +454,8 @@ proptest! {
             match step {
                 Step::Call(n) => {
                     let key = SlotKey::new(app, functions[n], &n);
-                    let admission = node.call(key, next, now, |_| (0, demand(n)), &mut actions);
+                    let asker = if next.is_multiple_of(3) { Asker::Queue } else { Asker::Caller };
+                    let admission = node.call(key, (asker, next), now, |_| (0, demand(n)), &mut actions);
                     match admission {
                         Admission::Now { waiter, container, at } => {
                             world.told(waiter);

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,6 +24,11 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(30);
+
+fn route(image: &str, format: &str, memory: u32) -> RoutePatch {
+    let patch = format!(r#"{{"image":"{image}","type":"async","format":"{format}","memory":{memory}}}"#);
+    serde_json::from_str(&patch).unwrap()
+}
 
 /// A server without its front.
 struct Stand {
@@ -46,8 +52,9 @@ impl Stand {
     async fn with_broker(script: Script, change: impl FnOnce(&mut Settings), broker: Option<Arc<dyn Broker>>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = open(&format!("sqlite3://{}/hearth.db", directory.path().display())).await.unwrap();
-        let definitions: Arc<dyn DefinitionStore> =
-            Arc::new(Definitions::new(Arc::clone(&store) as _, DefinitionsSettings::default()));
+        // What other nodes change shows when it must.
+        let settings = DefinitionsSettings { fresh: PATIENCE * 10, ..DefinitionsSettings::default() };
+        let definitions: Arc<dyn DefinitionStore> = Arc::new(Definitions::new(Arc::clone(&store) as _, settings));
         let node = Node { server_id: ServerId::generate(), instance_id: InstanceId::generate() };
         let (mut services, stop) = (JoinSet::new(), CancellationToken::new());
         let (recorder, recording) = Recorder::new(Arc::clone(&store) as _, RecorderSettings::new(node));
@@ -68,7 +75,7 @@ impl Stand {
         let metrics = Arc::new(Metrics::register(&prometheus::Registry::new()).unwrap());
         let agent = Agent::start(Arc::new(driver.clone()), recorder.clone(), metrics, settings);
         let mut background = JoinSet::new();
-        let works = Background::new(agent.clone(), queue.clone(), Arc::clone(&definitions));
+        let works = Background::new(agent.clone(), queue.clone(), Arc::clone(&definitions), Arc::clone(&store) as _);
         background.spawn(works.run(stop.clone()));
         Self { store, definitions, recorder, queue, agent, driver, stop, background, services, _directory: directory }
     }
@@ -78,13 +85,15 @@ impl Stand {
     }
 
     async fn route(&self, format: &str) {
-        let patch = format!(r#"{{"image":"image","type":"async","format":"{format}"}}"#);
-        let patch: RoutePatch = serde_json::from_str(&patch).unwrap();
-        self.definitions.upsert_route("app", "/f", patch).await.unwrap();
+        self.definitions.upsert_route("app", "/f", route("image", format, 128)).await.unwrap();
     }
 
     async fn submit(&self, body: impl Into<Bytes>) -> CallId {
-        let resolved = self.definitions.resolve("app", "/f").await.unwrap();
+        self.submit_to("/f", body).await
+    }
+
+    async fn submit_to(&self, path: &str, body: impl Into<Bytes>) -> CallId {
+        let resolved = self.store.resolve("app", path).await.unwrap();
         let invocation = Invocation {
             id: CallId::generate(),
             app: Arc::clone(&resolved.app),
@@ -93,8 +102,8 @@ impl Stand {
             fn_path: Arc::clone(&resolved.fn_path),
             request: Request {
                 method: Method::POST,
-                target: "/r/app/f".to_owned(),
-                url: "http://localhost/r/app/f".to_owned(),
+                target: format!("/r/app{path}"),
+                url: format!("http://localhost/r/app{path}"),
                 host: "localhost".to_owned(),
                 version: Version::HTTP_11,
                 headers: HeaderMap::new(),
@@ -160,14 +169,29 @@ impl Stand {
         self.recorder.log(app.id, id).await.unwrap()
     }
 
+    /// Waits until so many calls are executed.
+    async fn until_busy(&self, containers: usize) {
+        let looking = async {
+            while self.agent.occupancy().busy != containers {
+                sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("never {containers} busy"));
+    }
+
     /// Stops everything, and nothing may be left.
-    async fn ends_clean(mut self) {
+    async fn ends_clean(self) {
+        self.ends_within(PATIENCE).await;
+    }
+
+    /// The same, where what still starts or runs has to stop after a while.
+    async fn ends_within(mut self, drain: Duration) {
         self.stop.cancel();
         let ending = async {
             while let Some(ended) = self.background.join_next().await {
                 ended.unwrap();
             }
-            self.agent.shutdown(PATIENCE).await;
+            self.agent.shutdown(drain).await;
             self.driver.until(Ledger::is_clean).await;
         };
         timeout(PATIENCE, ending).await.expect("something does not end");
@@ -304,7 +328,7 @@ async fn a_container_that_vanishes_or_is_killed_takes_no_call_along() {
         let stand = Stand::of(hang()).await;
         stand.route("default").await;
         let id = stand.submit("x").await;
-        stand.until(id, Status::Running).await;
+        stand.until_busy(1).await;
         stand.driver.script("image", Script::new(cat()));
         stand.driver.kill_all(exit);
         assert_eq!(stand.until(id, Status::Success).await.attempts, 2, "{exit:?}");
@@ -317,6 +341,7 @@ async fn a_cancelled_call_stops_and_so_does_its_container() {
     let stand = Stand::of(hang()).await;
     stand.route("http").await;
     let id = stand.submit("x").await;
+    stand.until_busy(1).await;
     let call = stand.until(id, Status::Running).await;
     stand.queue.cancel(call.app_id, id).await.unwrap();
     timeout(PATIENCE, stand.driver.until(Ledger::is_clean)).await.expect("its container goes on");
@@ -327,10 +352,11 @@ async fn a_cancelled_call_stops_and_so_does_its_container() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_gives_back_what_has_not_begun() {
-    let stand = Stand::new(Script::new(hang()), |settings| settings.max_containers_per_function = 1).await;
+    let stand = Stand::new(Script::new(hang()), |_| {}).await;
     stand.route("http").await;
     let runs = stand.submit("x").await;
-    stand.until(runs, Status::Running).await;
+    stand.until_busy(1).await;
+    stand.driver.script("image", Script::new(hang()).start(Step::takes(PATIENCE * 10)));
     let waits = stand.submit("x").await;
     stand.until_depth((0, 2)).await;
     stand.stop.cancel();
@@ -339,7 +365,7 @@ async fn a_stop_gives_back_what_has_not_begun() {
     assert_eq!((call.status(), call.attempts), (Status::Queued, 0));
     stand.driver.kill_all(Exit::Code(1));
     stand.until(runs, Status::Error).await;
-    stand.ends_clean().await;
+    stand.ends_within(Duration::ZERO).await;
 }
 
 /// A queue that says what is ready only when it is told to.
@@ -361,12 +387,16 @@ impl Broker for HeldUp {
         self.answer.notified().await;
         self.order.take(at_most).await
     }
+
+    async fn ping(&self) -> Result<(), BrokerError> {
+        self.order.ping().await
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_gives_back_what_was_being_reserved() {
     let broker = Arc::new(HeldUp::default());
-    let stand = Stand::with_broker(Script::new(cat()), |_| {}, Some(broker.clone())).await;
+    let mut stand = Stand::with_broker(Script::new(cat()), |_| {}, Some(broker.clone())).await;
     stand.route("http").await;
     broker.asked.notified().await;
     let mut ids = Vec::new();
@@ -375,6 +405,7 @@ async fn a_stop_gives_back_what_was_being_reserved() {
     }
     stand.stop.cancel();
     broker.answer.notify_one();
+    stand.background.join_next().await.unwrap().unwrap();
     stand.until_depth((6, 0)).await;
     for id in ids {
         let call = stand.call(id).await;
@@ -393,8 +424,103 @@ async fn calls_of_a_route_that_is_gone_are_cancelled() {
     stand.definitions.remove_route("app", "/f").await.unwrap();
     stand.driver.set_away(false);
     let call = stand.until(id, Status::Cancelled).await;
-    assert_eq!(call.reason(), Some(Reason::ApiRequest));
+    assert_eq!((call.reason(), call.error()), (Some(Reason::ApiRequest), Some("its route was deleted")));
     let app = call.app_id;
     assert_eq!(stand.recorder.calls(app, &CallFilter::default()).await.unwrap(), [call]);
+    stand.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_accepted_call_is_not_ended_because_of_what_is_remembered() {
+    let stand = Stand::of(http_echo()).await;
+    stand.definitions.upsert_route("app", "/other", route("image", "http", 128)).await.unwrap();
+    // This server knows that there is no such route; another one makes it and accepts a call.
+    stand.definitions.resolve("app", "/f").await.unwrap_err();
+    stand.store.upsert_route("app", "/f", route("image", "http", 128)).await.unwrap();
+    let call = stand.stored(stand.submit("x").await).await;
+    assert_eq!((call.status(), call.attempts), (Status::Success, 1), "{call:?}");
+    // The same for a route that the other one made anew.
+    stand.definitions.resolve("app", "/other").await.unwrap();
+    stand.store.remove_route("app", "/other").await.unwrap();
+    stand.store.upsert_route("app", "/other", route("image", "http", 128)).await.unwrap();
+    let call = stand.stored(stand.submit_to("/other", "x").await).await;
+    assert_eq!((call.status(), call.attempts), (Status::Success, 1), "{call:?}");
+    stand.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_function_holds_up_no_other_and_uses_no_attempt() {
+    let stand = Stand::new(Script::new(hang()), |settings| settings.memory = 400 << 20).await;
+    stand.driver.script("small", Script::new(http_echo()));
+    stand.definitions.upsert_route("app", "/f", route("image", "http", 256)).await.unwrap();
+    stand.definitions.upsert_route("app", "/small", route("small", "http", 32)).await.unwrap();
+    let mut large = Vec::new();
+    for _ in 0..20 {
+        large.push(stand.submit("x").await);
+    }
+    stand.until_busy(1).await;
+    for _ in 0..20 {
+        let id = stand.submit_to("/small", "x").await;
+        assert_eq!(stand.stored(id).await.attempts, 1);
+    }
+    stand.until_depth((19, 1)).await;
+    for id in &large[1..] {
+        let call = stand.call(*id).await;
+        assert_eq!((call.status(), call.attempts), (Status::Queued, 0));
+    }
+    stand.stop.cancel();
+    stand.driver.kill_all(Exit::Code(1));
+    stand.ends_clean().await;
+}
+
+/// A queue that counts what it hears.
+#[derive(Debug, Default)]
+struct Counting {
+    order: MemoryBroker,
+    pushed: AtomicUsize,
+}
+
+#[async_trait]
+impl Broker for Counting {
+    async fn push(&self, calls: &[Standing]) -> Result<(), BrokerError> {
+        self.pushed.fetch_add(calls.len(), Ordering::SeqCst);
+        self.order.push(calls).await
+    }
+
+    async fn take(&self, at_most: usize) -> Result<Vec<Standing>, BrokerError> {
+        self.order.take(at_most).await
+    }
+
+    async fn ping(&self) -> Result<(), BrokerError> {
+        self.order.ping().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_finds_no_slot_is_given_back_without_an_attempt() {
+    let broker = Arc::new(Counting::default());
+    let nobody_may_wait = |settings: &mut Settings| settings.max_waiting_per_function = 0;
+    let mut stand = Stand::with_broker(Script::new(http_echo()), nobody_may_wait, Some(broker.clone())).await;
+    stand.route("http").await;
+    let id = stand.submit("x").await;
+    let given_back = async {
+        while broker.pushed.load(Ordering::SeqCst) < 3 {
+            sleep(Duration::from_millis(2)).await;
+        }
+    };
+    timeout(PATIENCE, given_back).await.expect("it is not given back");
+    stand.stop.cancel();
+    stand.background.join_next().await.unwrap().unwrap();
+    stand.until_depth((1, 0)).await;
+    assert_eq!((stand.call(id).await.status(), stand.call(id).await.attempts), (Status::Queued, 0));
+    stand.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_for_which_the_server_is_too_small_is_given_up_in_the_end() {
+    let stand = Stand::new(Script::new(http_echo()), |settings| settings.memory = 64 << 20).await;
+    stand.route("http").await;
+    let call = stand.stored(stand.submit("x").await).await;
+    assert_eq!((call.status(), call.attempts, call.reason()), (Status::Error, 3, Some(Reason::NoCapacity)));
     stand.ends_clean().await;
 }

@@ -38,6 +38,12 @@ impl Entry {
             Self::Ended(record) => &record.call,
         }
     }
+
+    /// An asynchronous call is in the store from the beginning, which alone tells how it stands: it may have been
+    /// cancelled, or another server may run it by now, and what it ended with here holds only if its lease does.
+    fn is_ours_to_tell(&self) -> bool {
+        self.call().call_type == CallType::Sync
+    }
 }
 
 /// Ids are made here and random in part, so that the quickest of hashes spreads them.
@@ -120,14 +126,20 @@ impl Table {
         }
     }
 
-    pub(super) fn get(&self, app_id: AppId, id: CallId) -> Option<Entry> {
-        let shard = self.shard(id);
-        shard.get(&id).filter(|entry| entry.call().app_id == app_id).cloned()
+    /// Whether the end of a call is on its way to the store.
+    pub(super) fn has_ended(&self, id: CallId) -> bool {
+        matches!(self.shard(id).get(&id), Some(Entry::Ended(_)))
     }
 
-    /// All entries of an app, in no order.
+    /// The synchronous call of this id, as it is known here.
+    pub(super) fn get(&self, app_id: AppId, id: CallId) -> Option<Entry> {
+        let shard = self.shard(id);
+        shard.get(&id).filter(|entry| entry.call().app_id == app_id && entry.is_ours_to_tell()).cloned()
+    }
+
+    /// All synchronous calls of an app, in no order.
     pub(super) fn of_app(&self, app_id: AppId) -> HashMap<CallId, Entry> {
-        self.select(|entry| entry.call().app_id == app_id)
+        self.select(|entry| entry.call().app_id == app_id && entry.is_ours_to_tell())
     }
 
     /// Live calls older than `age` whose present status the store does not know. Of asynchronous ones it knows that

@@ -66,6 +66,7 @@ async fn every_statement_of_the_queue_has_its_index() {
     let mut on = store.read().await.unwrap();
     for text in [
         queue::READY,
+        queue::READY_EXCEPT,
         queue::TAKE,
         queue::RUN,
         queue::READ,

@@ -1,7 +1,7 @@
 //! A database of every earlier version becomes one of this version, and keeps what is in it.
 
 use bytes::Bytes;
-use hearth_models::{CallFilter, Page, Status};
+use hearth_models::{Call, CallFilter, CallType, InstanceId, Page, ServerId, Status, Timestamp};
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection};
 
@@ -13,7 +13,7 @@ use databases::Database;
 use super::dialect::Dialect;
 use super::open::{open_server, open_sqlite, server_options, sqlite_options};
 use super::url::Target;
-use crate::Datastore;
+use crate::{Datastore, Node, QueueStore, Terms};
 
 /// What a database of version 1 can hold. Later versions that need other columns get rows of their own.
 const ROWS: [&str; 8] = [
@@ -42,8 +42,21 @@ const ROWS: [&str; 8] = [
     "INSERT INTO deletions (app_id, created_at) VALUES ('01JD000000000000000000000Z', 1700000000000)",
 ];
 
-async fn fill(on: &mut AnyConnection, dialect: Dialect) {
-    for row in ROWS {
+/// What a database can hold from version 4 on.
+const QUEUED: [&str; 3] = [
+    "INSERT INTO calls (app_id, id, fn_id, trigger_id, path, type, status, reason, error, attempts, created_at, \
+         started_at, completed_at, stats, server_id, instance_id) VALUES \
+         ('01JD000000000000000000000A', '01JD000000000000000000000E', '01JD000000000000000000000F', NULL, '/old', \
+         'async', 'queued', NULL, NULL, 0, 1731888742400, NULL, NULL, NULL, \
+         '01JD000000000000000000000S', '01JD000000000000000000000J')",
+    "INSERT INTO payloads (call_id, head, body) VALUES ('01JD000000000000000000000E', '{}', x'61206c6f67')",
+    "INSERT INTO queue (call_id, app_id, state, tier, place, due_at, attempt) VALUES \
+         ('01JD000000000000000000000E', '01JD000000000000000000000A', 0, 2, 1731888742400, 1731888742400, 0)",
+];
+
+async fn fill(on: &mut AnyConnection, dialect: Dialect, version: i64) {
+    let queued = QUEUED.into_iter().filter(|_| version >= 4);
+    for row in ROWS.into_iter().chain(queued) {
         let row = match dialect {
             Dialect::Postgres => row.replace("x'61206c6f67'", "'\\x61206c6f67'"),
             Dialect::Sqlite | Dialect::MySql => row.to_owned(),
@@ -52,16 +65,31 @@ async fn fill(on: &mut AnyConnection, dialect: Dialect) {
     }
 }
 
-/// Makes a database of `version` with [`ROWS`] in it.
+/// Makes a database of `version` with [`ROWS`] in it, and [`QUEUED`] where it has a queue.
 async fn make_old(options: AnyConnectOptions, dialect: Dialect, version: i64) {
     let mut old = options.connect().await.unwrap();
     dialect.migrations().run_to(version, &mut old).await.unwrap();
-    fill(&mut old, dialect).await;
+    fill(&mut old, dialect, version).await;
     old.close().await.unwrap();
 }
 
 fn versions(dialect: Dialect) -> impl Iterator<Item = i64> {
     dialect.migrations().iter().map(|migration| migration.version)
+}
+
+/// That what was queued runs, and is known to be of its function. What a server of an earlier version accepts while it is
+/// being replaced is not, and runs too.
+async fn assert_queued(store: &impl QueueStore, version: i64) {
+    let function = "01JD000000000000000000000F".parse().unwrap();
+    let node = Node { server_id: ServerId::generate(), instance_id: InstanceId::generate() };
+    let now = Timestamp::now();
+    let terms = Terms { node, except: &[function], now, until: now };
+    if version < 6 {
+        assert_eq!(store.reserve(terms, 9).await.unwrap().len(), 0);
+    }
+    let leased = store.reserve(Terms { except: &[], ..terms }, 9).await.unwrap();
+    assert_eq!(leased.len(), 1);
+    assert_eq!((leased[0].call.fn_id, &*leased[0].payload.body), (function, &b"a log"[..]));
 }
 
 /// That everything in [`ROWS`] is there, as this version shows it.
@@ -72,6 +100,7 @@ async fn assert_kept(store: &impl Datastore) {
     let route = store.route("old", "/old").await.unwrap();
     assert_eq!(route.image, "acme/hello:1");
     let calls = store.calls(apps[0].id, &CallFilter::default()).await.unwrap();
+    let calls: Vec<Call> = calls.into_iter().filter(|call| call.call_type == CallType::Sync).collect();
     assert_eq!(calls.len(), 2);
     assert_eq!(calls[0].error(), Some("it was"));
     assert_eq!((calls[1].status(), calls[1].stats.len()), (Status::Success, 1));
@@ -89,6 +118,9 @@ async fn a_database_of_every_earlier_version_keeps_its_data() {
         make_old(sqlite_options(&path).unwrap(), Dialect::Sqlite, version).await;
         let store = open_sqlite(&path).await.unwrap();
         assert_kept(&store).await;
+        if version >= 4 {
+            assert_queued(&store, version).await;
+        }
         store.close().await;
     }
 }
@@ -105,6 +137,9 @@ async fn every_earlier_version(dialect: Dialect) {
         make_old(server_options(&server).unwrap(), dialect, version).await;
         let store = open_server(&server).await.unwrap();
         assert_kept(&store).await;
+        if version >= 4 {
+            assert_queued(&store, version).await;
+        }
         store.close().await;
         database.remove().await;
     }

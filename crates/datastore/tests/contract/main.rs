@@ -78,6 +78,8 @@ macro_rules! every_test {
                 a_delayed_call_is_not_ready_before_its_time
                 a_ready_call_is_leased_once
                 only_ready_calls_are_leased_by_name
+                calls_of_functions_without_room_are_passed_over
+                a_discarded_call_ends_and_leaves_nothing
                 a_lapsed_lease_returns_to_its_old_place
                 a_renewed_lease_does_not_lapse
                 a_lost_lease_ends_nothing
@@ -98,6 +100,7 @@ macro_rules! every_test {
             time {
                 the_clock_tells_the_time_and_goes_on
                 delays_end_while_leases_are_kept
+                a_store_is_told_from_others
             }
             history {
                 the_newest_calls_are_kept

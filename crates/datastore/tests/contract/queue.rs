@@ -44,8 +44,8 @@ fn counts(advanced: Result<Advanced, hearth_datastore::Error>) -> (usize, usize,
     (due.len(), lapsed.len(), dead.len())
 }
 
-fn terms(now: u64) -> Terms {
-    Terms { node: node(), now: at(now), until: at(now + 30) }
+fn terms(now: u64) -> Terms<'static> {
+    Terms { node: node(), except: &[], now: at(now), until: at(now + 30) }
 }
 
 async fn accept(queue: &dyn QueueStore, submissions: &[Submission]) {
@@ -202,6 +202,39 @@ pub(crate) async fn only_ready_calls_are_leased_by_name(store: Arc<dyn Datastore
     let asked = [later.call.id, CallId::generate(), ready.call.id];
     assert_eq!(names(&queue.reserve_these(terms(0), &asked).await.unwrap()), [ready.call.id]);
     assert_eq!(queue.reserve_these(terms(0), &asked).await.unwrap().len(), 0);
+}
+
+pub(crate) async fn calls_of_functions_without_room_are_passed_over(store: Arc<dyn Datastore>) {
+    let app = app(&*store, "app").await;
+    let queue = Arc::clone(&store).queue();
+    let all: Vec<Submission> = (0..3).map(|due| submission(app.id, due)).collect();
+    accept(&*queue, &all).await;
+    let [first, second, third] = [0, 1, 2].map(|n: usize| &all[n].call);
+    let except = [first.fn_id, third.fn_id];
+    let terms = Terms { except: &except, ..terms(9) };
+    assert_eq!(names(&queue.reserve(terms, 9).await.unwrap()), [second.id]);
+    assert_eq!(queue.reserve_these(terms, &[third.id, second.id]).await.unwrap().len(), 0);
+    let terms = Terms { except: &except[..1], ..terms };
+    assert_eq!(names(&queue.reserve_these(terms, &[third.id, first.id]).await.unwrap()), [third.id]);
+    assert_eq!(status(&*store, app.id, first.id).await, (Status::Queued, 0));
+    assert_eq!(names(&queue.reserve(Terms { except: &[], ..terms }, 9).await.unwrap()), [first.id]);
+}
+
+pub(crate) async fn a_discarded_call_ends_and_leaves_nothing(store: Arc<dyn Datastore>) {
+    let (queue, app_id, id) = one(&store).await;
+    let lost = reserve(&*queue, 0).await;
+    queue.advance(at(30), LAST).await.unwrap();
+    let owner = reserve(&*queue, 30).await;
+    let verdict = Verdict { reason: Reason::ApiRequest, error: "its route was deleted".to_owned() };
+    assert!(!queue.discard(lost.lease(), &verdict, at(31)).await.unwrap());
+    assert_eq!(status(&*store, app_id, id).await, (Status::Running, 2));
+    assert!(queue.discard(owner.lease(), &verdict, at(31)).await.unwrap());
+    assert!(!queue.discard(owner.lease(), &verdict, at(32)).await.unwrap());
+    let call = store.call(app_id, id).await.unwrap();
+    assert_eq!((call.status(), call.reason()), (Status::Cancelled, Some(Reason::ApiRequest)));
+    assert_eq!((call.error(), call.completed_at()), (Some("its route was deleted"), Some(at(31))));
+    assert_eq!(store.log(app_id, id).await.unwrap(), "");
+    assert_eq!(queue.depth().await.unwrap(), Depth::default());
 }
 
 pub(crate) async fn a_lapsed_lease_returns_to_its_old_place(store: Arc<dyn Datastore>) {

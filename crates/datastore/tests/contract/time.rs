@@ -29,10 +29,22 @@ pub(crate) async fn delays_end_while_leases_are_kept(store: Arc<dyn Datastore>) 
     let runs = submission(Call::accept(app.id, FnId::generate(), CallType::Async));
     let waits = submission(Call::accept_delayed(app.id, FnId::generate()));
     queue.accept(node(), &[runs.clone(), waits.clone()]).await.unwrap();
-    queue.reserve(Terms { node: node(), now: due, until: due }, 9).await.unwrap();
+    queue.reserve(Terms { node: node(), except: &[], now: due, until: due }, 9).await.unwrap();
     let advanced = queue.advance_delays(due).await.unwrap();
     assert_eq!((&*advanced.due, &*advanced.lapsed), (&[waits.standing()][..], &[][..]));
     assert!(queue.advance_delays(due).await.unwrap().is_empty());
     assert_eq!(store.call(app.id, runs.call.id).await.unwrap().status(), Status::Running);
     assert_eq!(queue.advance(due, 9).await.unwrap().lapsed, [runs.standing()]);
+}
+
+pub(crate) async fn a_store_is_told_from_others(store: Arc<dyn Datastore>) {
+    let queue = store.queue();
+    let identity = queue.identity().await.unwrap();
+    assert!(identity.len() >= 26 && identity.chars().all(|c| c.is_ascii_alphanumeric()), "{identity}");
+    assert_eq!(queue.identity().await.unwrap(), identity);
+    let other = crate::make::sqlite().await;
+    let another = other.open().await;
+    assert_ne!(Arc::clone(&another).queue().identity().await.unwrap(), identity);
+    another.close().await;
+    other.remove().await;
 }

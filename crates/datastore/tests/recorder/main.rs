@@ -407,3 +407,33 @@ async fn calls_that_leave_no_record_are_seen_until_they_end_and_counted() {
     assert_eq!(bench.store.with(|state| state.calls.len()), 1);
     bench.stop().await;
 }
+
+/// What an asynchronous call ended with here is a claim until its lease has let it in.
+#[tokio::test(start_paused = true)]
+async fn an_asynchronous_call_is_shown_as_the_store_has_it() {
+    let bench = Bench::new(|_| {});
+    let (app_id, recorder) = (bench.app_id, bench.recorder.clone());
+    let mut call = bench.accepted();
+    call.call_type = CallType::Async;
+    let id = call.id;
+    bench.store.with(|state| state.calls.insert(id, call.clone()));
+    recorder.begin(&call);
+    let mut cancelled = call.clone();
+    cancelled.fail(Reason::ApiRequest, "cancelled by a request").unwrap();
+    call.start().unwrap();
+    recorder.update(&call);
+    assert_eq!(recorder.call(app_id, id).await.unwrap().status(), Status::Queued);
+    // Somebody cancels it on another server.
+    bench.store.with(|state| state.calls.insert(id, cancelled.clone()));
+    assert_eq!(recorder.call(app_id, id).await.unwrap(), cancelled);
+    assert_eq!(recorder.calls(app_id, &CallFilter::default()).await.unwrap(), std::slice::from_ref(&cancelled));
+    // Its end here waits for the store.
+    call.succeed().unwrap();
+    recorder.accept(Record { call, log: Some(Bytes::from_static(b"log")) });
+    assert!(recorder.is_pending(id));
+    assert_eq!(recorder.call(app_id, id).await.unwrap(), cancelled);
+    assert_eq!(recorder.log(app_id, id).await.unwrap_err().to_model(), ModelError::LogNotFound);
+    assert_eq!(recorder.calls(app_id, &CallFilter::default()).await.unwrap(), [cancelled]);
+    bench.stop().await;
+    assert!(!recorder.is_pending(id));
+}

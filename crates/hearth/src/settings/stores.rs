@@ -37,15 +37,15 @@ pub(crate) enum QueueAt {
 }
 
 impl QueueAt {
-    /// The broker, unless the database is it.
+    /// The broker for the database of this identity, unless that keeps the order itself.
     ///
     /// # Errors
     /// Redis cannot be reached.
-    pub(crate) async fn connect(&self) -> Result<Option<Arc<dyn Broker>>, BrokerError> {
+    pub(crate) async fn connect(&self, identity: &str) -> Result<Option<Arc<dyn Broker>>, BrokerError> {
         Ok(match self {
             Self::Database => None,
             Self::Memory => Some(Arc::new(MemoryBroker::default())),
-            Self::Redis(url) => Some(Arc::new(RedisBroker::connect(url).await?)),
+            Self::Redis(url) => Some(Arc::new(RedisBroker::connect(url, identity).await?)),
         })
     }
 }

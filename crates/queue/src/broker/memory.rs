@@ -37,4 +37,8 @@ impl Broker for MemoryBroker {
         let taken = std::iter::from_fn(|| places.pop_first()).take(at_most);
         Ok(taken.map(|(Reverse(priority), place, call_id)| Standing { call_id, priority, place }).collect())
     }
+
+    async fn ping(&self) -> Result<(), BrokerError> {
+        Ok(())
+    }
 }

@@ -29,4 +29,7 @@ pub trait Broker: Debug + Send + Sync {
 
     /// Takes out up to `at_most` calls, in their order. No two callers get the same one.
     async fn take(&self, at_most: usize) -> Result<Vec<Standing>, BrokerError>;
+
+    /// Answers, if it can.
+    async fn ping(&self) -> Result<(), BrokerError>;
 }

@@ -16,7 +16,8 @@ use tokio::time::timeout;
 
 use super::{Broker, BrokerError};
 
-const KEY: &str = "hearth:ready";
+/// What the keys begin with; the [identity](hearth_datastore::QueueStore::identity) of the store follows.
+const KEY: &str = "hearth:ready:";
 /// The weight of a tier: more than any place.
 const TIER: i64 = 1 << 45;
 /// The longest that one operation may take, reconnecting included.
@@ -35,18 +36,19 @@ impl std::fmt::Debug for RedisBroker {
 }
 
 impl RedisBroker {
-    /// Connects to the server that `url` names (`redis://[:password@]host[:port][/database]`, or `redis+unix:///path`).
+    /// Connects to the server that `url` names (`redis://[:password@]host[:port][/database]`, or `redis+unix:///path`), to
+    /// keep the order of the store whose identity this is. Several stores may have theirs in one server.
     ///
     /// # Errors
     /// The URL is wrong or the server does not answer.
-    pub async fn connect(url: &str) -> Result<Self, BrokerError> {
+    pub async fn connect(url: &str, identity: &str) -> Result<Self, BrokerError> {
         let client = Client::open(url).map_err(failed)?;
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(2)
             .set_connection_timeout(Some(DEADLINE))
             .set_response_timeout(Some(DEADLINE));
         let connection = within(ConnectionManager::new_with_config(client, config)).await?;
-        Ok(Self { connection, key: KEY.to_owned() })
+        Ok(Self { connection, key: format!("{KEY}{identity}") })
     }
 }
 
@@ -76,6 +78,11 @@ impl Broker for RedisBroker {
         // A member that is no id was not put there by Hearth.
         let read = |(id, score): (String, f64)| Some(standing(id.parse().ok()?, score));
         Ok(taken.into_iter().filter_map(read).collect())
+    }
+
+    async fn ping(&self) -> Result<(), BrokerError> {
+        let mut connection = self.connection.clone();
+        within(cmd("PING").query_async::<()>(&mut connection)).await
     }
 }
 

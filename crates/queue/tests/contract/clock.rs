@@ -62,7 +62,7 @@ pub(crate) async fn many_leases_are_renewed_in_parts(mut stand: Stand) {
     stand.rows().accept(server.node, &all).await.unwrap();
     let mut held = Vec::new();
     while held.len() < all.len() {
-        held.extend(server.queue.reserve(2000).await.unwrap());
+        held.extend(server.queue.reserve(2000, &[]).await.unwrap());
         server.queue.wait().await;
     }
     let lapses = stand.rows().next_due().await.unwrap();
@@ -71,4 +71,19 @@ pub(crate) async fn many_leases_are_renewed_in_parts(mut stand: Stand) {
     let most = server.store.most_renewed.load(Ordering::SeqCst);
     assert!((1..=500).contains(&most), "{most} in one go");
     assert!(held.iter().all(|delivery| !delivery.lost().is_cancelled()));
+}
+
+pub(crate) async fn a_result_is_renewed_only_while_it_is_on_its_way(mut stand: Stand) {
+    let server = stand.quick().await;
+    server.accept(&submission(stand.app.id, 0)).await;
+    let delivery = server.next().await;
+    let (on_its_way, lost) = (tokio_util::sync::CancellationToken::new(), delivery.lost().clone());
+    let still = on_its_way.clone();
+    delivery.recorded(move || !still.is_cancelled());
+    let lapses = stand.rows().next_due().await.unwrap();
+    eventually("it is renewed", async || stand.rows().next_due().await.unwrap() > lapses).await;
+    on_its_way.cancel();
+    // Nobody renews it any more, so it lapses.
+    assert_eq!(server.next().await.leased().call.attempts, 2);
+    assert!(!lost.is_cancelled(), "nobody works for it who could be told");
 }

@@ -1,8 +1,10 @@
 //! Each of these is a moment in which a server may die.
 
+use std::sync::Arc;
+
 use hearth_datastore::Node;
 use hearth_models::{InstanceId, Status};
-use hearth_queue::AcceptError;
+use hearth_queue::{AcceptError, QueueSettings};
 use tokio::task::JoinSet;
 
 use crate::stand::{Stand, node, still, submission};
@@ -62,23 +64,41 @@ pub(crate) async fn what_has_ended_is_not_run_again(mut stand: Stand) {
     }
     let second = server.accept(&submission(stand.app.id, 0)).await;
     assert_eq!(server.next().await.leased().call.id, second);
-    assert_eq!(server.queue.reserve(9).await.unwrap().len(), 0);
+    assert_eq!(server.queue.reserve(9, &[]).await.unwrap().len(), 0);
     assert_eq!(stand.status(first.call.id).await, (Status::Success, 1));
 }
 
 pub(crate) async fn accepted_before_the_stop_is_stored(mut stand: Stand) {
-    let server = stand.still().await;
+    let server = stand.server(QueueSettings { group: 1, max_accepting: 5, ..still(node()) }).await;
+    let store = Arc::clone(&server.store);
+    let held_up = store.accepting.lock().await;
     let mut clients = JoinSet::new();
     for submission in (0..20).map(|_| submission(stand.app.id, 0)) {
         let queue = server.queue.clone();
         clients.spawn(async move { (submission.call.id, queue.accept(submission).await) });
     }
+    // Those for whom there is no place know it at once; then the others wait for their commit.
+    let mut refused = Vec::new();
+    while refused.len() < 14 {
+        let (id, answer) = clients.join_next().await.unwrap().unwrap();
+        assert_eq!(answer, Err(AcceptError::Unavailable));
+        refused.push(id);
+    }
     server.stop.cancel();
+    drop(held_up);
     stand.all_stopped().await;
-    for (id, accepted) in clients.join_all().await {
-        match accepted {
-            Ok(()) => assert_eq!(stand.status(id).await.0, Status::Queued),
-            Err(error) => assert_eq!(error, AcceptError::Unavailable),
+    let mut stored = 0;
+    for (id, answer) in clients.join_all().await {
+        match answer {
+            Ok(()) => {
+                assert_eq!(stand.status(id).await.0, Status::Queued);
+                stored += 1;
+            }
+            Err(_) => refused.push(id),
         }
+    }
+    assert!(stored >= 5, "{stored}");
+    for id in refused {
+        assert!(stand.store.call(stand.app.id, id).await.is_err(), "refused and stored");
     }
 }

@@ -9,6 +9,7 @@ use hearth_datastore::{
     Advanced, Cancelled, Depth, Error, Lease, Leased, Node, QueueStore, Result, Standing, Submission, Terms, Verdict,
 };
 use hearth_models::{AppId, Call, CallId, PerPage, Timestamp};
+use tokio::sync::Mutex;
 
 /// One server's connection to a store.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(crate) struct Faulty {
     /// Another transaction holds whatever is due.
     locked: AtomicBool,
     ahead_ms: AtomicU64,
+    /// Whoever holds it holds up what is accepted.
+    pub(crate) accepting: Mutex<()>,
     pub(crate) advances: AtomicUsize,
     pub(crate) most_renewed: AtomicUsize,
 }
@@ -29,6 +32,7 @@ impl Faulty {
             away: AtomicBool::default(),
             locked: AtomicBool::default(),
             ahead_ms: AtomicU64::default(),
+            accepting: Mutex::default(),
             advances: AtomicUsize::default(),
             most_renewed: AtomicUsize::default(),
         })
@@ -59,6 +63,12 @@ macro_rules! forward {
                 self.there()?;
                 self.inner.$name($($arg),*).await
             })*
+
+            async fn accept(&self, node: Node, group: &[Submission]) -> Result<Vec<CallId>> {
+                self.there()?;
+                let _goes_on = self.accepting.lock().await;
+                self.inner.accept(node, group).await
+            }
 
             async fn clock(&self) -> Result<Timestamp> {
                 self.there()?;
@@ -94,12 +104,13 @@ macro_rules! forward {
 }
 
 forward! {
-    fn accept(&self, node: Node, group: &[Submission]) -> Vec<CallId>;
-    fn reserve(&self, terms: Terms, at_most: usize) -> Vec<Leased>;
-    fn reserve_these(&self, terms: Terms, calls: &[CallId]) -> Vec<Leased>;
+    fn reserve(&self, terms: Terms<'_>, at_most: usize) -> Vec<Leased>;
+    fn reserve_these(&self, terms: Terms<'_>, calls: &[CallId]) -> Vec<Leased>;
     fn give_back(&self, leases: &[Lease]) -> usize;
     fn retry(&self, lease: Lease, due_at: Timestamp) -> bool;
     fn bury(&self, lease: Lease, verdict: &Verdict, now: Timestamp) -> bool;
+    fn discard(&self, lease: Lease, verdict: &Verdict, now: Timestamp) -> bool;
+    fn identity(&self) -> String;
     fn next_due(&self) -> Option<Timestamp>;
     fn release_own(&self, node: Node, now: Timestamp, last_attempt: u32) -> Advanced;
     fn cancel(&self, app_id: AppId, call_id: CallId, now: Timestamp) -> Cancelled;

@@ -25,7 +25,7 @@ pub(crate) async fn a_result_frees_its_lease(mut stand: Stand) {
     let delivery = server.next().await;
     let lost = delivery.lost().clone();
     stand.succeed(server.node, &delivery).await;
-    delivery.recorded();
+    delivery.recorded(|| false);
     assert_eq!(stand.status(id).await, (Status::Success, 1));
     assert_eq!(stand.rows().next_due().await.unwrap(), None);
     // The next renewal finds no lease, which is not a loss.
@@ -41,7 +41,7 @@ pub(crate) async fn what_is_given_back_is_next_again(mut stand: Stand) {
     let server = stand.still().await;
     let first = server.accept(&submission(stand.app.id, 0)).await;
     let second = server.accept(&submission(stand.app.id, 0)).await;
-    let all = server.queue.reserve(2).await.unwrap();
+    let all = server.queue.reserve(2, &[]).await.unwrap();
     server.queue.give_back(all).await.unwrap();
     server.queue.give_back(Vec::new()).await.unwrap();
     assert_eq!(stand.status(first).await, (Status::Queued, 0));

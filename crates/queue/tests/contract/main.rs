@@ -35,6 +35,8 @@ macro_rules! every_test {
                 an_app_has_a_bound
                 what_cannot_be_stored_is_not_accepted
                 two_servers_share_the_work
+                functions_without_room_hold_up_nobody
+                a_call_that_cannot_run_any_more_ends
             }
             leases {
                 a_held_lease_is_renewed
@@ -49,6 +51,7 @@ macro_rules! every_test {
                 a_clock_that_is_set_forward_takes_no_call_away
                 what_is_due_and_locked_is_waited_for_without_haste
                 many_leases_are_renewed_in_parts
+                a_result_is_renewed_only_while_it_is_on_its_way
             }
             crashes {
                 who_dies_with_a_lease_loses_it

@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use hearth_models::{AppId, Status, Timestamp};
+use hearth_datastore::Verdict;
+use hearth_models::{AppId, Reason, Status, Timestamp};
 use hearth_queue::{AcceptError, QueueSettings};
 use tokio::task::JoinSet;
 
@@ -13,13 +14,13 @@ pub(crate) async fn calls_come_back_by_priority_and_then_as_they_came(mut stand:
     for submission in &submissions {
         server.accept(submission).await;
     }
-    let first = server.queue.reserve(2).await.unwrap();
-    let rest = server.queue.reserve(9).await.unwrap();
+    let first = server.queue.reserve(2, &[]).await.unwrap();
+    let rest = server.queue.reserve(9, &[]).await.unwrap();
     let came: Vec<_> = first.iter().chain(&rest).map(|delivery| delivery.leased().call.id).collect();
     let expected = [3, 1, 4, 0, 2, 5].map(|n: usize| submissions[n].call.id);
     assert_eq!(came, expected);
     assert_eq!(first[0].leased().payload, submissions[3].payload);
-    assert_eq!(server.queue.reserve(9).await.unwrap().len(), 0);
+    assert_eq!(server.queue.reserve(9, &[]).await.unwrap().len(), 0);
 }
 
 pub(crate) async fn who_waits_is_woken_by_an_accept(mut stand: Stand) {
@@ -54,7 +55,7 @@ pub(crate) async fn accepts_that_come_together_are_all_stored(mut stand: Stand) 
     for id in &accepted {
         assert_eq!(stand.status(*id).await, (Status::Queued, 0));
     }
-    let came = server.queue.reserve(200).await.unwrap();
+    let came = server.queue.reserve(200, &[]).await.unwrap();
     assert_eq!(came.iter().map(|delivery| delivery.leased().call.id).collect::<BTreeSet<_>>(), accepted);
 }
 
@@ -78,7 +79,7 @@ pub(crate) async fn what_cannot_be_stored_is_not_accepted(mut stand: Stand) {
     assert_eq!((accepted, refused), (Ok(()), Err(AcceptError::AppNotFound)));
     stand.store.close().await;
     assert_eq!(server.queue.accept(submission(stand.app.id, 0)).await, Err(AcceptError::Unavailable));
-    assert!(server.queue.reserve(1).await.unwrap_err().is_unavailable());
+    assert!(server.queue.reserve(1, &[]).await.unwrap_err().is_unavailable());
 }
 
 pub(crate) async fn two_servers_share_the_work(mut stand: Stand) {
@@ -93,7 +94,36 @@ pub(crate) async fn two_servers_share_the_work(mut stand: Stand) {
         assert!(waiting.remove(&delivery.leased().call.id), "a call came twice");
         assert_eq!(delivery.leased().call.attempts, 1);
         assert_eq!(stand.succeed(server.node, &delivery).await.stored, 1);
-        delivery.recorded();
+        delivery.recorded(|| false);
     }
     assert!(waiting.is_empty());
+}
+
+pub(crate) async fn functions_without_room_hold_up_nobody(mut stand: Stand) {
+    let server = stand.still().await;
+    let all: Vec<_> = (0..6).map(|_| submission(stand.app.id, 0)).collect();
+    for submission in &all {
+        server.accept(submission).await;
+    }
+    let full: Vec<_> = all[..5].iter().map(|submission| submission.call.fn_id).collect();
+    let mut found = Vec::new();
+    for _ in 0..6 {
+        found.extend(server.queue.reserve(1, &full).await.unwrap());
+    }
+    assert_eq!(found.iter().map(|delivery| delivery.leased().call.id).collect::<Vec<_>>(), [all[5].call.id]);
+    // One has room again: its calls are where they were.
+    let rest = server.queue.reserve(9, &full[1..]).await.unwrap();
+    assert_eq!(rest.iter().map(|delivery| delivery.leased().call.id).collect::<Vec<_>>(), [all[0].call.id]);
+    let rest = server.queue.reserve(9, &[]).await.unwrap();
+    let expected: Vec<_> = all[1..5].iter().map(|submission| submission.call.id).collect();
+    assert_eq!(rest.iter().map(|delivery| delivery.leased().call.id).collect::<Vec<_>>(), expected);
+}
+
+pub(crate) async fn a_call_that_cannot_run_any_more_ends(mut stand: Stand) {
+    let server = stand.still().await;
+    let id = server.accept(&submission(stand.app.id, 0)).await;
+    let verdict = Verdict { reason: Reason::ApiRequest, error: "its route was deleted".to_owned() };
+    let delivery = server.next().await;
+    assert!(server.queue.discard(delivery, verdict).await.unwrap());
+    assert_eq!(stand.status(id).await, (Status::Cancelled, 1));
 }

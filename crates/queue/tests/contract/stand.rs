@@ -101,11 +101,17 @@ impl Stand {
 
     /// Another server, which works until the test is over.
     pub(crate) async fn server(&mut self, settings: QueueSettings) -> Server {
+        let identity = self.rows().identity().await.unwrap();
         let broker: Option<Arc<dyn Broker>> = match (self.kind, &self.redis) {
             (Kind::Memory, _) => Some(Arc::new(MemoryBroker::default())),
-            (_, Some(redis)) => Some(Arc::new(RedisBroker::connect(redis.url()).await.unwrap())),
+            (_, Some(redis)) => Some(Arc::new(RedisBroker::connect(redis.url(), &identity).await.unwrap())),
             (_, None) => None,
         };
+        self.server_with(settings, broker).await
+    }
+
+    /// The same, with somebody in particular who keeps its order.
+    pub(crate) async fn server_with(&mut self, settings: QueueSettings, broker: Option<Arc<dyn Broker>>) -> Server {
         let (node, stop) = (settings.node, self.stop.child_token());
         let store = Faulty::new(self.rows());
         let (queue, service) = Queue::new(Arc::clone(&store) as _, broker.clone(), settings);
@@ -155,7 +161,7 @@ impl Server {
     pub(crate) async fn next(&self) -> Delivery {
         let next = async {
             loop {
-                if let Some(delivery) = self.queue.reserve(1).await.unwrap().pop() {
+                if let Some(delivery) = self.queue.reserve(1, &[]).await.unwrap().pop() {
                     return delivery;
                 }
                 self.queue.wait().await;

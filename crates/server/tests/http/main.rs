@@ -7,8 +7,6 @@ mod calls;
 mod changes;
 mod client;
 mod cors;
-#[path = "../../../../tests/description.rs"]
-mod description;
 mod errors;
 mod execution;
 mod hostile;

@@ -107,3 +107,34 @@ fn short_calls_that_only_the_cpus_hold_up_start_no_more_containers() {
     assert_eq!(started_when(false), 0);
     assert!(started_when(true) > 0);
 }
+
+#[test]
+fn memory_that_a_caller_waits_for_is_not_given_to_the_queue() {
+    let mut bench = Bench::new(Limits { memory: 256 * MB, ..LIMITS });
+    let at = warm_beside(&mut bench, 10);
+    let large = SlotKey::new(AppId::generate(), FnId::generate(), &0);
+    bench.call_key(large, 100, (0, Demand { memory: 256 * MB, cold: false }));
+    let queued = SlotKey::new(AppId::generate(), FnId::generate(), &0);
+    bench.ask(queued, (Asker::Queue, 200), hot());
+    assert_eq!(bench.launches, [], "there is room for it, but a caller waits for that");
+    bench.seen.clear();
+    bench.freed(at, 10);
+    bench.tick(ms(10));
+    bench.gone(at);
+    assert_eq!(bench.launches.iter().map(|at| at.key).collect::<Vec<_>>(), [large]);
+}
+
+#[test]
+fn a_call_of_the_queue_that_lacks_memory_takes_no_container_from_callers() {
+    let mut bench = Bench::new(Limits { memory: 256 * MB, ..LIMITS });
+    let first = warm_beside(&mut bench, 10);
+    warm_beside(&mut bench, 20);
+    bench.call(3);
+    let queued = SlotKey::new(AppId::generate(), FnId::generate(), &0);
+    bench.ask(queued, (Asker::Queue, 200), hot());
+    bench.tick(ms(5_000));
+    bench.seen.clear();
+    bench.freed(first, 10);
+    assert_eq!(bench.seen, [Action::Assign { waiter: 3, container: 10, at: first }]);
+    assert_eq!((bench.node.gauges().waiting, bench.node.gauges().callers), (1, 0));
+}

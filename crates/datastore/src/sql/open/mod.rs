@@ -1,6 +1,5 @@
 //! Opening a store: the connections, the schema.
 
-mod inspect;
 mod server;
 mod sqlite;
 
@@ -15,7 +14,6 @@ use super::dialect::Dialect;
 use super::url::Target;
 use crate::{Datastore, Error, Result};
 
-pub use inspect::{Inspected, inspect};
 pub(super) use server::open_server;
 pub(super) use sqlite::open_sqlite;
 #[cfg(test)]

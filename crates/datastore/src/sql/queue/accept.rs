@@ -56,7 +56,7 @@ async fn insert_entries(on: &mut AnyConnection, dialect: Dialect, new: &[&Submis
     let entry = |new: &&Submission| {
         let state: u8 = if new.call.status() == Status::Delayed { 1 } else { 0 };
         let place = new.due_at.as_millis();
-        (new.call.id, new.call.app_id, state, Priority::MAX.get() - new.priority.get(), place)
+        (new.call.id, new.call.app_id, state, Priority::MAX.get() - new.priority.get(), place, new.call.fn_id)
     };
     let entries: Vec<_> = new.iter().map(entry).collect();
     sqlx::query(dialect.insert_entries()).bind(json(&entries)?).execute(on).await?;

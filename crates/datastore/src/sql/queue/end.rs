@@ -159,6 +159,19 @@ impl SqlStore {
         Ok(true)
     }
 
+    pub(super) async fn do_discard(&self, lease: Lease, verdict: &Verdict, now: Timestamp) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let leases = [lease];
+        if held(&mut tx, self.dialect, &leases).await?.is_empty() {
+            close(tx, false).await?;
+            return Ok(false);
+        }
+        end(&mut tx, self.dialect, &ids(&leases)?, verdict.reason.status(), verdict, now).await?;
+        remove(&mut tx, self.dialect, &[lease.call_id]).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
     pub(super) async fn do_cancel(&self, app_id: AppId, call_id: CallId, now: Timestamp) -> Result<Cancelled> {
         let mut tx = self.begin().await?;
         let sql = self.dialect.built(format!("{FIND}{}", self.dialect.lock_rows()));

@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, AnyConnection, Transaction};
 
 use super::end::held;
-use super::{calls_wait, close, ids, priority, read_lease, update_calls};
+use super::{calls_wait, close, ids, priority, update_calls};
 use crate::sql::calls::{self, call_columns};
 use crate::sql::dialect::Dialect;
 use crate::sql::row::Reader;
@@ -19,7 +19,7 @@ use crate::{Lease, Leased, Payload, Result, Terms};
 macro_rules! ready {
     ($and:literal) => {
         concat!(
-            "SELECT q.call_id, q.attempt FROM queue q WHERE q.state = 0",
+            "SELECT q.call_id, q.attempt, q.fn_id FROM queue q WHERE q.state = 0",
             $and,
             " AND EXISTS (SELECT 1 FROM apps a WHERE a.id = q.app_id)"
         )
@@ -27,6 +27,8 @@ macro_rules! ready {
 }
 
 pub(in crate::sql) const READY: &str = concat!(ready!(""), " ORDER BY q.tier, q.place, q.call_id LIMIT $1");
+pub(in crate::sql) const READY_EXCEPT: &str =
+    concat!(ready!(" AND q.fn_id NOT IN ({ids})"), " ORDER BY q.tier, q.place, q.call_id LIMIT $2");
 const READY_THESE: &str = ready!(" AND q.call_id IN ({ids})");
 pub(in crate::sql) const TAKE: &str = "UPDATE queue SET state = 2, attempt = attempt + 1, due_at = $1, \
     server_id = $2, instance_id = $3 WHERE call_id IN ({ids})";
@@ -47,27 +49,42 @@ const DELAY: &str = "UPDATE queue SET state = 1, due_at = $1, server_id = NULL, 
     WHERE call_id IN ({ids})";
 
 impl SqlStore {
-    pub(super) async fn do_reserve(&self, terms: Terms, at_most: usize) -> Result<Vec<Leased>> {
+    pub(super) async fn do_reserve(&self, terms: Terms<'_>, at_most: usize) -> Result<Vec<Leased>> {
         let mut tx = self.begin().await?;
-        let sql = self.dialect.built(format!("{READY}{}", self.dialect.skip_locked()));
         let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
-        let ready = sqlx::query(sql).bind(at_most).fetch_all(&mut *tx).await?;
+        let skip_locked = self.dialect.skip_locked();
+        let ready = if terms.except.is_empty() {
+            let sql = self.dialect.built(format!("{READY}{skip_locked}"));
+            sqlx::query(sql).bind(at_most).fetch_all(&mut *tx).await?
+        } else {
+            let sql = self.dialect.with_ids(&format!("{READY_EXCEPT}{skip_locked}"), 1);
+            sqlx::query(sql).bind(json(terms.except)?).bind(at_most).fetch_all(&mut *tx).await?
+        };
         self.take(tx, terms, &ready).await
     }
 
-    pub(super) async fn do_reserve_these(&self, terms: Terms, calls: &[CallId]) -> Result<Vec<Leased>> {
+    pub(super) async fn do_reserve_these(&self, terms: Terms<'_>, calls: &[CallId]) -> Result<Vec<Leased>> {
         let mut tx = self.begin().await?;
         let sql = self.dialect.with_ids(&format!("{READY_THESE}{}", self.dialect.skip_locked()), 1);
         let ready = sqlx::query(sql).bind(json(calls)?).fetch_all(&mut *tx).await?;
         self.take(tx, terms, &ready).await
     }
 
-    async fn take(&self, mut tx: Transaction<'static, Any>, terms: Terms, ready: &[AnyRow]) -> Result<Vec<Leased>> {
-        if ready.is_empty() {
+    async fn take(&self, mut tx: Transaction<'static, Any>, terms: Terms<'_>, ready: &[AnyRow]) -> Result<Vec<Leased>> {
+        let mut leases = Vec::with_capacity(ready.len());
+        for row in ready {
+            let mut row = Reader::new(row);
+            let lease = Lease { call_id: row.parsed()?, attempt: row.number()? };
+            // Empty where a server of an earlier version, which is still being replaced, accepted the call.
+            let function: String = row.get()?;
+            if !terms.except.iter().any(|except| except.to_string() == function) {
+                leases.push(lease);
+            }
+        }
+        if leases.is_empty() {
             close(tx, false).await?;
             return Ok(Vec::new());
         }
-        let leases = ready.iter().map(read_lease).collect::<Result<Vec<Lease>>>()?;
         let ids = ids(&leases)?;
         for (text, time) in [(TAKE, terms.until), (RUN, terms.now)] {
             sqlx::query(self.dialect.with_ids(text, 4))

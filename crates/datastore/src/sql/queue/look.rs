@@ -38,6 +38,12 @@ impl SqlStore {
         Ok(depth)
     }
 
+    pub(super) async fn do_identity(&self) -> Result<String> {
+        let mut on = self.read().await?;
+        let row = sqlx::query(self.dialect.sql("SELECT id FROM identity")).fetch_one(&mut *on).await?;
+        Reader::new(&row).get()
+    }
+
     pub(super) async fn do_ready(&self, after: Option<CallId>, at_most: usize) -> Result<Vec<Standing>> {
         let mut on = self.read().await?;
         let rows = sqlx::query(self.dialect.sql(STANDING))

@@ -29,7 +29,7 @@ pub(super) use {
     advance::{DUE, NEXT_DUE},
     dead::PAGE as DEAD,
     end::{END, HELD},
-    lease::{READ, READY, RUN, TAKE},
+    lease::{READ, READY, READY_EXCEPT, RUN, TAKE},
     look::WAITING,
 };
 
@@ -65,11 +65,11 @@ impl QueueStore for SqlStore {
         retrying(GROUP_DEADLINE, || self.do_accept(node, group)).await
     }
 
-    async fn reserve(&self, terms: Terms, at_most: usize) -> Result<Vec<Leased>> {
+    async fn reserve(&self, terms: Terms<'_>, at_most: usize) -> Result<Vec<Leased>> {
         retrying(DEADLINE, || self.do_reserve(terms, at_most)).await
     }
 
-    async fn reserve_these(&self, terms: Terms, calls: &[CallId]) -> Result<Vec<Leased>> {
+    async fn reserve_these(&self, terms: Terms<'_>, calls: &[CallId]) -> Result<Vec<Leased>> {
         retrying(DEADLINE, || self.do_reserve_these(terms, calls)).await
     }
 
@@ -89,8 +89,16 @@ impl QueueStore for SqlStore {
         retrying(DEADLINE, || self.do_bury(lease, verdict, now)).await
     }
 
+    async fn identity(&self) -> Result<String> {
+        within(DEADLINE, self.do_identity()).await
+    }
+
     async fn clock(&self) -> Result<Timestamp> {
         within(DEADLINE, self.do_clock()).await
+    }
+
+    async fn discard(&self, lease: Lease, verdict: &Verdict, now: Timestamp) -> Result<bool> {
+        retrying(DEADLINE, || self.do_discard(lease, verdict, now)).await
     }
 
     async fn advance(&self, now: Timestamp, last_attempt: u32) -> Result<Advanced> {

@@ -5,7 +5,7 @@ use sqlx::{SqlSafeStr, SqlStr};
 use crate::sql::dialect::Dialect;
 
 impl Dialect {
-    /// A fixed statement in which `{ids}` stands for the ids in its last parameter, number `n`, a JSON array of texts.
+    /// A fixed statement in which `{ids}` stands for the ids in its parameter number `n`, a JSON array of texts.
     pub(super) fn with_ids(self, text: &str, n: usize) -> SqlStr {
         let ids = match self {
             Self::Sqlite => format!("SELECT value FROM json_each(${n})"),
@@ -67,27 +67,27 @@ impl Dialect {
         text.into_sql_str()
     }
 
-    /// Inserts the entries in `$1`, a JSON array of `[call id, app id, state, tier, place]`, which are due at their place
-    /// and were never leased.
+    /// Inserts the entries in `$1`, a JSON array of `[call id, app id, state, tier, place, function id]`, which are due at
+    /// their place and were never leased.
     pub(super) fn insert_entries(self) -> SqlStr {
         let text = match self {
             Self::Sqlite => {
-                "INSERT INTO queue (call_id, app_id, state, tier, place, due_at, attempt) \
-                 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 4, 0 \
+                "INSERT INTO queue (call_id, app_id, state, tier, place, due_at, attempt, fn_id) \
+                 SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 4, 0, value ->> 5 \
                  FROM json_each($1)"
             }
             Self::Postgres => {
-                "INSERT INTO queue (call_id, app_id, state, tier, place, due_at, attempt) \
+                "INSERT INTO queue (call_id, app_id, state, tier, place, due_at, attempt, fn_id) \
                  SELECT e ->> 0, e ->> 1, (e ->> 2)::smallint, (e ->> 3)::smallint, (e ->> 4)::bigint, \
-                     (e ->> 4)::bigint, 0 \
+                     (e ->> 4)::bigint, 0, e ->> 5 \
                  FROM jsonb_array_elements($1::jsonb) AS j (e)"
             }
             Self::MySql => {
-                "INSERT INTO queue (call_id, app_id, state, tier, place, due_at, attempt) \
-                 SELECT e.call_id, e.app_id, e.state, e.tier, e.place, e.place, 0 \
+                "INSERT INTO queue (call_id, app_id, state, tier, place, due_at, attempt, fn_id) \
+                 SELECT e.call_id, e.app_id, e.state, e.tier, e.place, e.place, 0, e.fn_id \
                  FROM JSON_TABLE(?, '$[*]' COLUMNS ( \
                      call_id VARCHAR(26) PATH '$[0]', app_id VARCHAR(26) PATH '$[1]', state SMALLINT PATH '$[2]', \
-                     tier SMALLINT PATH '$[3]', place BIGINT PATH '$[4]')) e"
+                     tier SMALLINT PATH '$[3]', place BIGINT PATH '$[4]', fn_id VARCHAR(26) PATH '$[5]')) e"
             }
         };
         text.into_sql_str()
