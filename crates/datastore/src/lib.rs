@@ -22,7 +22,9 @@ pub use definitions::{Definitions, DefinitionsSettings};
 pub use error::{Error, Result, Source};
 pub use keeper::{Keeper, KeeperSettings, KeeperWatch, Kept};
 pub use logs::{LogsElsewhere, open_logs};
-pub use queue::{Advanced, Cancelled, Depth, Lease, Leased, Payload, QueueStore, Standing, Submission, Terms, Verdict};
+pub use queue::{
+    Advanced, Cancelled, Depth, Lease, Leased, News, Payload, QueueStore, Standing, Submission, Terms, Verdict,
+};
 pub use recorder::{Counts, Recorder, RecorderService, RecorderSettings, Recording};
 pub use sql::open;
 pub use store::{

@@ -163,6 +163,16 @@ pub struct Standing {
     pub place: Timestamp,
 }
 
+/// News of other servers on the same store: a hint to look, and nothing that anything depends on.
+#[async_trait]
+pub trait News: Debug + Send {
+    /// Waits until another server has made calls ready, or may have while nobody could hear of it.
+    ///
+    /// # Errors
+    /// Nothing is heard for now.
+    async fn next(&mut self) -> Result<()>;
+}
+
 /// Keeps asynchronous calls until they have ended.
 ///
 /// Every operation is one transaction that is on the disk when it returns, with a fixed number of statements whatever
@@ -235,6 +245,9 @@ pub trait QueueStore: Debug + Send + Sync {
 
     /// How full the queue is. Walks all of it.
     async fn depth(&self) -> Result<Depth>;
+
+    /// What other servers than `node` make ready, from now on. None: nobody tells here.
+    async fn listen(&self, node: Node) -> Result<Option<Box<dyn News>>>;
 
     /// The ready calls that follow `after` in the order of their ids, `at_most` of them.
     async fn ready(&self, after: Option<CallId>, at_most: usize) -> Result<Vec<Standing>>;

@@ -69,6 +69,8 @@ pub(crate) struct SqlStore {
     write: AnyPool,
     /// At most what `call_drift` holds, so that it need not be asked for every group.
     drift_ms: AtomicI64,
+    /// Where servers on this database hear of each other, where they can.
+    news: Option<queue::Source>,
 }
 
 impl SqlStore {

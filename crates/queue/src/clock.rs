@@ -45,7 +45,7 @@ impl QueueService {
             tokio::time::sleep(LAST_COMMITS).await;
         };
         let rounds = async {
-            tokio::join!(shared.pass_time(), shared.keep_order());
+            tokio::join!(shared.pass_time(), shared.keep_order(), shared.listen());
         };
         tokio::select! {
             () = commit_all(&shared, requests, &cancel) => {}
@@ -154,6 +154,23 @@ impl Shared {
         self.announce(&advanced.due);
         self.announce(&advanced.lapsed);
         Ok(!advanced.is_empty())
+    }
+
+    /// Hears of what other servers make ready. Ends only where nobody tells.
+    async fn listen(&self) {
+        loop {
+            match self.store.listen(self.settings.node).await {
+                Ok(None) => return,
+                Ok(Some(mut news)) => {
+                    while news.next().await.is_ok() {
+                        self.work.notify_one();
+                    }
+                }
+                Err(error) => tracing::debug!(error = error.chain(), "other servers cannot be heard of yet"),
+            }
+            // Until then it looks for itself.
+            tokio::time::sleep(self.settings.poll).await;
+        }
     }
 
     /// Tells the broker what it has to know. Ends only if there is none.

@@ -136,7 +136,7 @@ impl Queue {
 
     /// Waits until there may be something to reserve. One task at a time may wait.
     pub async fn wait(&self) {
-        // What other servers do is not heard of, so it is looked for now and then.
+        // What other servers do is not always heard of, so it is looked for now and then.
         let late = timeout(self.shared.settings.poll, self.shared.work.notified()).await;
         drop(late);
     }

@@ -26,7 +26,8 @@ pub struct QueueSettings {
     pub group: usize,
     /// Bytes of request bodies in one commit at most, unless a single call has more.
     pub group_bytes: usize,
-    /// How often the store is asked for what other servers did; what this one does wakes it at once.
+    /// How often the store is asked for what other servers did; what this one does, and what is heard of, wakes it at
+    /// once.
     pub poll: Duration,
     /// How often the broker is compared with the store.
     pub reconcile: Duration,

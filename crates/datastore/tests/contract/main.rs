@@ -96,6 +96,7 @@ macro_rules! every_test {
                 a_removed_app_takes_its_queue_along
                 the_depth_tells_what_there_is
                 many_nodes_lease_every_call_once
+                what_others_make_ready_is_heard_of
             }
             time {
                 the_clock_tells_the_time_and_goes_on

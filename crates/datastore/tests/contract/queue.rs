@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hearth_datastore::{
-    Advanced, Cancelled, Datastore, Depth, Lease, Leased, Payload, QueueStore, Record, Recorded, Standing, Submission,
-    Terms, Verdict,
+    Advanced, Cancelled, Datastore, Depth, Lease, Leased, News, Payload, QueueStore, Record, Recorded, Standing,
+    Submission, Terms, Verdict,
 };
 use hearth_models::{
     AppId, Call, CallFilter, CallId, CallType, Error, FnId, PerPage, Priority, Reason, Status, Timestamp, TriggerId,
 };
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::make::{app, node, record, told};
 
@@ -511,4 +512,25 @@ pub(crate) async fn many_nodes_lease_every_call_once(store: Arc<dyn Datastore>) 
     let done = nodes.join_all().await.concat();
     assert_eq!(done.len(), all.len());
     assert_eq!(BTreeSet::from_iter(done), all.iter().map(|call| call.call.id).collect());
+}
+
+pub(crate) async fn what_others_make_ready_is_heard_of(store: Arc<dyn Datastore>) {
+    let app = app(&*store, "app").await;
+    let queue = Arc::clone(&store).queue();
+    let me = node();
+    // Not everywhere does anybody tell.
+    let Some(mut news) = queue.listen(me).await.unwrap() else { return };
+    let hears = async |news: &mut Box<dyn News>| {
+        timeout(Duration::from_secs(10), news.next()).await.unwrap().unwrap();
+    };
+    queue.accept(node(), &[submission(app.id, 0)]).await.unwrap();
+    hears(&mut news).await;
+    // What this node says itself, and what is not ready, is no news: the next that is heard is what somebody gave back.
+    queue.accept(me, &[submission(app.id, 0)]).await.unwrap();
+    queue.accept(node(), &[delayed(app.id, 1000)]).await.unwrap();
+    let silence = timeout(Duration::from_millis(100), news.next()).await;
+    assert!(silence.is_err(), "{silence:?}");
+    let leased = queue.reserve(terms(1), 1).await.unwrap();
+    queue.give_back(&[leased[0].lease()]).await.unwrap();
+    hears(&mut news).await;
 }

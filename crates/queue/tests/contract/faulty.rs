@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use hearth_datastore::{
-    Advanced, Cancelled, Depth, Error, Lease, Leased, Node, QueueStore, Result, Standing, Submission, Terms, Verdict,
+    Advanced, Cancelled, Depth, Error, Lease, Leased, News, Node, QueueStore, Result, Standing, Submission, Terms,
+    Verdict,
 };
 use hearth_models::{AppId, Call, CallId, PerPage, Timestamp};
 use tokio::sync::Mutex;
@@ -118,5 +119,6 @@ forward! {
     fn redrive(&self, node: Node, app_id: AppId, call_id: CallId) -> Submission;
     fn waiting(&self, app_id: AppId) -> u64;
     fn depth(&self) -> Depth;
+    fn listen(&self, node: Node) -> Option<Box<dyn News>>;
     fn ready(&self, after: Option<CallId>, at_most: usize) -> Vec<Standing>;
 }

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::{migrate, one_line};
 use crate::sql::dialect::Dialect;
 use crate::sql::url::Server;
-use crate::sql::{SqlStore, drift};
+use crate::sql::{SqlStore, drift, queue};
 use crate::{Error, Result};
 
 /// Connections that read.
@@ -46,6 +46,7 @@ pub(in crate::sql) async fn open_server(server: &Server) -> Result<SqlStore> {
         read: pool(dialect, READERS).connect_lazy_with(options.clone()),
         write: pool(dialect, WRITERS).connect_lazy_with(options),
         drift_ms: AtomicI64::new(drift::LEAST_MS),
+        news: (dialect == Dialect::Postgres).then(|| queue::Source(server.url.clone())),
     })
 }
 

@@ -40,6 +40,7 @@ pub(in crate::sql) async fn open_sqlite(path: &Path) -> Result<SqlStore> {
         read: read.map_err(cannot)?,
         write: write.map_err(cannot)?,
         drift_ms: AtomicI64::new(drift::LEAST_MS),
+        news: None,
     })
 }
 

@@ -41,7 +41,11 @@ impl SqlStore {
         self.note_drift(on, &records).await?;
         insert::calls(on, self.dialect, node, &records).await?;
         insert_entries(on, self.dialect, new).await?;
-        insert_payloads(on, self.dialect, new).await
+        insert_payloads(on, self.dialect, new).await?;
+        if new.iter().any(|new| new.call.status() == Status::Queued) {
+            self.tell(on, Some(node.instance_id)).await?;
+        }
+        Ok(())
     }
 }
 

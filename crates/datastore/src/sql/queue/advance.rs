@@ -75,6 +75,7 @@ impl SqlStore {
             let ids = json(&ready)?;
             sqlx::query(self.dialect.with_ids(READY, 1)).bind(&ids).execute(&mut *tx).await?;
             calls_wait(&mut tx, self.dialect, Status::Queued.as_str(), &ids).await?;
+            self.tell(&mut tx, None).await?;
         }
         if !dead.is_empty() {
             let error = format!("given up after {last_attempt} attempts: the server that ran it was lost");

@@ -119,6 +119,7 @@ impl SqlStore {
             for text in [RETURN, CALLS_RETURN] {
                 sqlx::query(self.dialect.with_ids(text, 1)).bind(&ids).execute(&mut *tx).await?;
             }
+            self.tell(&mut tx, None).await?;
         }
         close(tx, !held.is_empty()).await?;
         Ok(held.len())

@@ -9,6 +9,7 @@ mod dead;
 mod end;
 mod lease;
 mod look;
+mod news;
 mod statements;
 
 use async_trait::async_trait;
@@ -20,10 +21,11 @@ use super::dialect::Dialect;
 use super::row::Reader;
 use super::{DEADLINE, GROUP_DEADLINE, SqlStore, json, retrying, within};
 use crate::{
-    Advanced, Cancelled, Depth, Lease, Leased, Node, QueueStore, Result, Standing, Submission, Terms, Verdict,
+    Advanced, Cancelled, Depth, Lease, Leased, News, Node, QueueStore, Result, Standing, Submission, Terms, Verdict,
 };
 
 pub(super) use end::{Fence, remove};
+pub(super) use news::Source;
 #[cfg(test)]
 pub(super) use {
     advance::{DUE, NEXT_DUE},
@@ -135,6 +137,10 @@ impl QueueStore for SqlStore {
 
     async fn depth(&self) -> Result<Depth> {
         within(DEADLINE, self.do_depth()).await
+    }
+
+    async fn listen(&self, node: Node) -> Result<Option<Box<dyn News>>> {
+        self.do_listen(node).await
     }
 
     async fn ready(&self, after: Option<CallId>, at_most: usize) -> Result<Vec<Standing>> {
