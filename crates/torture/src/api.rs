@@ -196,10 +196,14 @@ impl Api {
         }
     }
 
-    /// Whether any call is in this state.
-    pub(crate) async fn has_any(&self, status: &str) -> Result<bool> {
-        let (page, _) = self.page(&format!("calls?status={status}&per_page=1")).await?;
-        Ok(!page.is_empty())
+    /// Calls that wait or run: some of them, if there are many.
+    pub(crate) async fn unended(&self) -> Result<Vec<String>> {
+        let mut unended = Vec::new();
+        for status in ["delayed", "queued", "running"] {
+            let (page, _) = self.page(&format!("calls?status={status}&per_page={PER_PAGE}")).await?;
+            unended.extend(page.into_iter().map(|record| record.id));
+        }
+        Ok(unended)
     }
 
     /// All calls that there are.

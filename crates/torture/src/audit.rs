@@ -20,6 +20,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) strays: &'a [Record],
     pub(crate) notes: &'a HashMap<String, Vec<Note>>,
     pub(crate) left: &'a Leftovers,
+    /// The engine carried nothing any more, though it answered.
+    pub(crate) engine_hung: bool,
 }
 
 /// What came of one run.
@@ -31,6 +33,8 @@ pub(crate) struct Verdict {
     pub(crate) success: usize,
     pub(crate) cancelled: usize,
     pub(crate) given_up: usize,
+    /// Calls that an engine that hung kept from their ends until their time was up.
+    pub(crate) timed_out: usize,
     /// Calls that took more than one attempt.
     pub(crate) repeated: usize,
     /// Calls that were executed more than once, each time under an attempt of its own.
@@ -58,11 +62,11 @@ impl Verdict {
         for (id, promise) in &entries.promises {
             match evidence.records.get(id).and_then(Option::as_ref) {
                 None => this.lost += 1,
-                Some(record) => this.ended(record, Some(promise), notes.get(id)),
+                Some(record) => this.ended(record, Some(promise), notes.get(id), evidence.engine_hung),
             }
         }
         for record in *strays {
-            this.ended(record, None, notes.get(&record.id));
+            this.ended(record, None, notes.get(&record.id), evidence.engine_hung);
         }
         if this.strays > entries.uncertain {
             this.faults.push(format!("{} calls were made of {} submissions", this.strays, entries.uncertain));
@@ -79,7 +83,7 @@ impl Verdict {
     }
 
     /// Looks at one call.
-    fn ended(&mut self, record: &Record, promise: Option<&Promise>, notes: Option<&Vec<Note>>) {
+    fn ended(&mut self, record: &Record, promise: Option<&Promise>, notes: Option<&Vec<Note>>, engine_hung: bool) {
         let notes = notes.map(Vec::as_slice).unwrap_or_default();
         let mut begun: BTreeMap<u32, usize> = BTreeMap::new();
         for note in notes {
@@ -116,6 +120,8 @@ impl Verdict {
             "error" if record.error.as_ref().is_some_and(|error| error.starts_with("given up after")) => {
                 self.given_up += 1;
             }
+            // Nobody can tell a function that hangs from one that the engine does not let get through.
+            "timeout" if engine_hung => self.timed_out += 1,
             _ if record.is_final() => self.faults.push(format!("its function did nothing wrong: {record:?}")),
             _ => self.unended += 1,
         }
@@ -137,6 +143,8 @@ pub(crate) struct Line<'a> {
     pub(crate) seed: u64,
     /// By kind of victim.
     pub(crate) kills: &'a BTreeMap<&'static str, usize>,
+    /// How often the engine had to be restarted because it hung.
+    pub(crate) hangs: usize,
     pub(crate) took: Duration,
     pub(crate) looks: usize,
     pub(crate) verdict: &'a Verdict,
@@ -144,8 +152,8 @@ pub(crate) struct Line<'a> {
 
 impl Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { store, seed, kills, took, looks, verdict } = self;
-        let Verdict { accepted, lost, unended, success, cancelled, given_up, .. } = verdict;
+        let Self { store, seed, kills, hangs, took, looks, verdict } = self;
+        let Verdict { accepted, lost, unended, success, cancelled, given_up, timed_out, .. } = verdict;
         let Verdict { repeated, executed_again, strays, leases, queued, containers, faults, .. } = verdict;
         let outcome = if verdict.survived() { "survived" } else { "FAILED" };
         let total: usize = kills.values().sum();
@@ -153,7 +161,7 @@ impl Display for Line<'_> {
         write!(
             f,
             "torture {store}: {outcome} seed={seed} kills={total} ({}) accepted={accepted} lost={lost} \
-             unended={unended} success={success} cancelled={cancelled} given-up={given_up} repeated={repeated} \
+             unended={unended} success={success} cancelled={cancelled} given-up={given_up} engine-hung={hangs} timed-out={timed_out} repeated={repeated} \
              executed-again={executed_again} unexplained={} unanswered-but-stored={strays} looked-at={looks} \
              left: leases={leases} queued={queued} containers={containers} in {} s",
             kinds.join(", "),
@@ -182,7 +190,14 @@ mod tests {
         let (records, notes) = ([("A".to_owned(), record)].into(), [("A".to_owned(), notes.to_vec())].into());
         let entries = ledger.lock();
         let left = Leftovers::default();
-        Verdict::of(&Evidence { entries: &entries, records: &records, strays: &[], notes: &notes, left: &left })
+        Verdict::of(&Evidence {
+            entries: &entries,
+            records: &records,
+            strays: &[],
+            notes: &notes,
+            left: &left,
+            engine_hung: false,
+        })
     }
 
     const BEGAN: Moment = Moment::Began;

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Parser as _;
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -39,6 +40,8 @@ use crate::stand::Stand;
 /// Time for every call to end once nothing is killed any more: as long as the longest wait for another attempt, and that
 /// attempt.
 const SETTLING: Duration = Duration::from_secs(600);
+/// Where nothing ends for so long, the engine hangs: Docker sometimes does, once it was killed in the wrong moment.
+const STILL: Duration = Duration::from_secs(75);
 /// Nothing takes longer, whatever is broken.
 const LONGEST: Duration = Duration::from_secs(3600);
 /// Faults that are shown of one run.
@@ -98,7 +101,7 @@ async fn one(store: Store, seed: u64, options: &Options) -> Result<bool> {
     let kills = Box::pin(kill_all(&stand, &plan, &load, seed)).await?;
     load.end().await?;
     ensure!(ledger.accepted_count() == plan.calls.len(), "not every call was accepted");
-    settle(&apis[0]).await?;
+    let hangs = settle(&stand, &apis[0]).await?;
 
     let (records, strays) = records(&apis, &ledger).await?;
     let mut stand = Arc::into_inner(stand).context("somebody still kills")?;
@@ -107,13 +110,19 @@ async fn one(store: Store, seed: u64, options: &Options) -> Result<bool> {
     let left = stand.stop().await?;
     let notes = stand.witness.notes()?;
     let entries = ledger.lock();
-    let verdict =
-        Verdict::of(&Evidence { entries: &entries, records: &records, strays: &strays, notes: &notes, left: &left });
+    let verdict = Verdict::of(&Evidence {
+        entries: &entries,
+        records: &records,
+        strays: &strays,
+        notes: &notes,
+        left: &left,
+        engine_hung: hangs > 0,
+    });
     for fault in verdict.faults.iter().take(SHOWN) {
         say(format_args!("torture {store}: {fault}"))?;
     }
     let (took, looks) = (began.elapsed(), entries.looks);
-    say(Line { store, seed, kills: &kills, took, looks, verdict: &verdict })?;
+    say(Line { store, seed, kills: &kills, hangs, took, looks, verdict: &verdict })?;
     Ok(verdict.survived())
 }
 
@@ -147,20 +156,27 @@ async fn all_done(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
     Ok(())
 }
 
-/// Waits until no call waits or runs.
-async fn settle(api: &Api) -> Result<()> {
+/// Waits until no call waits or runs. An engine that hangs meanwhile is restarted, as its operator would; how often that
+/// was.
+async fn settle(stand: &Stand, api: &Api) -> Result<usize> {
     let deadline = Instant::now() + SETTLING;
-    for status in ["delayed", "queued", "running"] {
-        // What was looked at first may have come back since, so it begins anew.
-        while api.has_any(status).await? || api.has_any("delayed").await? || api.has_any("queued").await? {
-            if Instant::now() >= deadline {
-                // The verdict says how many.
-                return Ok(());
-            }
-            sleep(Duration::from_millis(200)).await;
+    let (mut restarts, mut before, mut since) = (0, Vec::new(), Instant::now());
+    loop {
+        let unended = api.unended().await?;
+        // Past the deadline the verdict says how many there are.
+        if unended.is_empty() || Instant::now() >= deadline {
+            return Ok(restarts);
         }
+        if unended != before {
+            (before, since) = (unended, Instant::now());
+        } else if since.elapsed() >= STILL {
+            stand.note("nothing ends: the engine is restarted")?;
+            stand.restart_engine(Signal::KILL, Duration::ZERO).await?;
+            stand.recovered().await?;
+            (restarts, since) = (restarts + 1, Instant::now());
+        }
+        sleep(Duration::from_millis(200)).await;
     }
-    Ok(())
 }
 
 /// The records of all that was promised, and those of what else there is.

@@ -54,6 +54,31 @@ async fn a_call_can_be_read_at_every_moment() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_asynchronous_call_has_ended_once_that_is_stored() {
+    let bench = Bench::new(|_| {});
+    let (app_id, recorder) = (bench.app_id, bench.recorder.clone());
+    let mut call = bench.accepted();
+    call.call_type = CallType::Async;
+    recorder.begin(&call);
+    call.start().unwrap();
+    recorder.update(&call);
+    let running = call.clone();
+    bench.store.with(|state| {
+        state.calls.insert(call.id, running.clone());
+        state.faulty.insert(call.id);
+    });
+    call.succeed().unwrap();
+    recorder.accept(Record { call: call.clone(), log: None });
+    // Until then it may be run again, so it has not ended.
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(recorder.call(app_id, call.id).await.unwrap(), running);
+    bench.store.with(|state| state.faulty.clear());
+    assert_eq!(bench.settled().await.stored, 1);
+    assert_eq!(recorder.call(app_id, call.id).await.unwrap(), call);
+    bench.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_writer_writes_at_once_and_a_busy_one_collects() {
     let bench = Bench::new(|settings| settings.linger = Duration::from_millis(5));
     let began = Instant::now();

@@ -124,7 +124,7 @@ impl Stand {
         Ok(writeln!(diary, "{} {what}", Timestamp::now())?)
     }
 
-    async fn restart_engine(&self, signal: Signal, away: Duration) -> Result<()> {
+    pub(crate) async fn restart_engine(&self, signal: Signal, away: Duration) -> Result<()> {
         let mut engine = self.engine.lock().await;
         engine.end(signal).await?;
         sleep(away).await;
