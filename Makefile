@@ -17,7 +17,7 @@ run: ## start the server with the sample functions, call them, and serve until C
 	@scripts/run.sh
 
 .PHONY: test
-test: lint functions unit doctest deny torture-short ## everything that has to hold before a change is merged
+test: lint functions unit api doctest deny torture-short ## everything that has to hold before a change is merged
 
 .PHONY: lint
 lint: prerequisites ## formatting, clippy and documentation, without a warning
@@ -32,6 +32,12 @@ unit: functions databases ## all tests but those in documentation; most need Doc
 	@scripts/tools.sh nextest
 	@scripts/need.sh redis-server:redis-server
 	$(CARGO) nextest run --locked --workspace
+
+.PHONY: api
+api: functions ## a live server held to api-spec/v1.yaml by requests that schemathesis makes up
+	@# The server as the tests build it, so that after them nothing is left to build.
+	$(CARGO) test --locked --workspace --no-run --quiet
+	@scripts/schemathesis.sh
 
 .PHONY: doctest
 doctest: ## the examples in documentation

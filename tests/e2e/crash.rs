@@ -1,5 +1,6 @@
 //! How a server ends, well and badly, and what the next one finds.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -40,6 +41,56 @@ async fn until_running_in_all(server: &Server) {
     for path in ["/http", "/json", "/default", "/http2"] {
         server.until_running(path, 1).await;
     }
+}
+
+/// Calls again and again until there is nobody to connect to. Every call until then has to be answered.
+async fn call_until_refused(server: &Server, keeps_connection: bool, answered: &AtomicUsize) {
+    loop {
+        let call = server.call("/f").script("sleep 20; body x");
+        let call = if keeps_connection { call } else { call.header("Connection", "close") };
+        match call.try_send().await {
+            Ok(reply) => reply.is_answer("x"),
+            Err(error) if error.is_connect() => return,
+            Err(error) => panic!("a call failed: {error:?}"),
+        }
+        answered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_under_load_fails_no_call_and_records_every_one() {
+    let server = Server::start().await;
+    server.route("/f").create().await;
+    let answered = AtomicUsize::new(0);
+    let clients = join_all((0..12).map(|number| call_until_refused(&server, number % 2 == 0, &answered)));
+    let stopping = async {
+        eventually(PATIENCE, "the load is on", async || {
+            let answered = answered.load(Ordering::Relaxed);
+            if answered > 200 { Ok(()) } else { Err(answered) }
+        })
+        .await;
+        server.signal(Signal::TERM);
+    };
+    timeout(2 * PATIENCE, async { tokio::join!(clients, stopping) }).await.expect("the listener closes");
+    let (ended, options) = server.ended().await;
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
+    assert_eq!(options.containers().await, [""; 0], "no container is left");
+
+    let server = options.start().await;
+    let (mut recorded, mut cursor) = (0, String::new());
+    loop {
+        let path = format!("/v1/apps/{APP}/calls?status=success&per_page=100&cursor={cursor}");
+        let page = server.get(&path).send().await.json();
+        recorded += page["calls"].as_array().unwrap().len();
+        cursor = page["next_cursor"].as_str().unwrap().to_owned();
+        if cursor.is_empty() {
+            break;
+        }
+    }
+    let answered = answered.into_inner();
+    assert_eq!(recorded, answered);
+    println!("{answered} calls of 12 clients up to the SIGTERM and beyond: none failed, all are recorded");
+    server.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,11 @@
 //! What the server tells of itself, after real calls.
 
-use serde_json::json;
+use std::collections::BTreeMap;
 
-use crate::support::{APP, MEASURES, PATIENCE, Server, eventually};
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::support::{APP, MEASURES, Options, PATIENCE, Server, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_and_stats_count_what_happened() {
@@ -65,8 +68,82 @@ async fn metrics_and_stats_count_what_happened() {
         .await;
     }
 
+    let documented = documented_metrics();
+    let shown: BTreeMap<String, String> = server.metrics().await.types();
+    assert_eq!(documented, shown, "docs/metrics.md against /metrics");
+
     assert_eq!(server.get("/").send().await.text(), r#"{"goto":"https://github.com/fnproject/fn","hello":"world!"}"#);
     assert_eq!(server.get("/version").send().await.text(), r#"{"version":"0.1.0"}"#);
     assert_eq!(server.get("/live").send().await.status, 200);
     server.finish().await;
+}
+
+/// The names and types of docs/metrics.md.
+fn documented_metrics() -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md")).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")).filter_map(|row| row.split_once("` | "));
+    rows.map(|(name, rest)| (name.to_owned(), rest.split(' ').next().unwrap().to_owned())).collect()
+}
+
+/// Runs the binary with what the server of this test was told; its exit code and what it printed.
+async fn run(server: &Server, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hearth"));
+    command.args(arguments).current_dir(server.directory()).kill_on_drop(true);
+    let output = command.output().await.unwrap();
+    (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_shown_on_the_command_line_with_its_measures_and_its_log() {
+    let server = Server::start().await;
+    server.route("/f").create().await;
+    let reply = server.run("/f", "stderr seen; spin 1100; body x").await;
+    server.record(&reply).await.is_success();
+    let url = format!("http://{}", server.address());
+    let (code, text) = run(&server, &["call", APP, reply.call_id(), "--url", &url]).await;
+    assert_eq!(code, Some(0), "{text}");
+    for line in ["status     success\n", "route      /f\n", " average ", "\ncpu_total ", "\nnet_tx ", "\nseen"] {
+        assert!(text.contains(line), "{line:?} in {text}");
+    }
+    println!("{text}");
+    let (code, text) = run(&server, &["call", APP, "01M7ZQN1PR4HN0600000000000", "--url", &url]).await;
+    assert_eq!((code, text.as_str()), (Some(1), "hearth: Call not found\n"));
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_finds_a_good_machine_good_and_a_taken_port_taken() {
+    let server = Server::start().await;
+    let (code, text) = run(&server, &["check", "--port", "0", "--memory", "1GiB"]).await;
+    assert_eq!(code, Some(0), "{text}");
+    for line in
+        ["ok      docker ", " control groups  version ", "ok      database        schema ", "a server with these"]
+    {
+        assert!(text.contains(line), "{line:?} in {text}");
+    }
+    println!("{text}");
+    let (code, text) = run(&server, &["check", "--listen", server.address()]).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains(&format!("BROKEN  port            {} is in use", server.address())), "{text}");
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_level_is_changed_while_the_server_runs() {
+    // A port of its own: the operators' is told like the other in the log.
+    let options = Options::new().await.setting("FN_ADMIN_LISTEN", "127.0.0.1:0").setting("FN_LOG_LEVEL", "info");
+    let server = options.start().await;
+    let admin = server.told_after("listening for operators on ");
+    let (client, url) = (server.client(), format!("{admin}/log-level"));
+    let level = async || client.get(&url).send().await.unwrap().text().await.unwrap();
+    assert_eq!(level().await, r#"{"level":"info"}"#);
+    server.route("/quiet").create().await;
+    server.run("/quiet", "body x").await.is_answer("x");
+    assert_eq!(client.put(&url).body("debug").send().await.unwrap().status(), 200);
+    assert_eq!(level().await, r#"{"level":"debug"}"#);
+    server.route("/loud").create().await;
+    server.run("/loud", "body x").await.is_answer("x");
+    let log = server.finish_with_errors().await;
+    let started = |route: &str| log.lines().any(|line| line.contains("hot container started") && line.contains(route));
+    assert_eq!((started("/quiet"), started("/loud")), (false, true), "{log}");
 }

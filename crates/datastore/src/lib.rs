@@ -26,7 +26,7 @@ pub use queue::{
     Advanced, Cancelled, Depth, Lease, Leased, News, Payload, QueueStore, Standing, Submission, Terms, Verdict,
 };
 pub use recorder::{Counts, Recorder, RecorderService, RecorderSettings, Recording};
-pub use sql::open;
+pub use sql::{Inspected, inspect, open};
 pub use store::{
     CallStore, Datastore, DefinitionStore, Duty, History, LogEntry, LogStore, Node, Record, Recorded, RemovedRoute,
     Resolved, Retention, RouteChange,

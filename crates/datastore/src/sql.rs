@@ -53,8 +53,8 @@ use crate::{
 use dialect::Dialect;
 use error::is_conflict;
 
-pub use open::open;
 pub(crate) use open::open_sql;
+pub use open::{Inspected, inspect, open};
 
 /// The longest that one operation may take, waiting for a connection included.
 const DEADLINE: Duration = Duration::from_secs(10);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use hearth_datastore::{Error, open};
+use hearth_datastore::{Error, Inspected, inspect, open};
 use hearth_models::{App, Config};
 use sqlx::{Connection, Executor, SqliteConnection};
 use tempfile::TempDir;
@@ -114,4 +114,22 @@ async fn a_value_that_cannot_be_read_is_reported_with_its_place() {
     let place = format!("stored value is corrupt: column config in the row of {}", app.id);
     assert_eq!(error.to_string(), place);
     assert!(!error.is_unavailable());
+}
+
+#[tokio::test]
+async fn an_inspection_tells_what_opening_would_find_and_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = url(&directory, "new/store.db");
+    assert_eq!(inspect(&url).await.unwrap(), Inspected::New);
+    assert!(!directory.path().join("new").exists());
+    open(&url).await.unwrap().close().await;
+    let Inspected::Schema { found, known } = inspect(&url).await.unwrap() else { panic!("it has our schema") };
+    assert!(found == known && found > 0, "{found} {known}");
+    std::fs::write(directory.path().join("text"), "no database, but longer than nothing").unwrap();
+    let error = inspect(&format!("sqlite3://{}/text/x.db", directory.path().display())).await.unwrap_err();
+    assert!(matches!(error, Error::Config(_)), "{error:?}");
+    let mut foreign = raw(&directory, "foreign.db").await;
+    foreign.execute("CREATE TABLE t (x)").await.unwrap();
+    let foreign = format!("sqlite3://{}/foreign.db", directory.path().display());
+    assert_eq!(inspect(&foreign).await.unwrap(), Inspected::New);
 }

@@ -5,6 +5,7 @@
 //! for, and what must happen even when they are gone, runs in tasks that the driver owns: creating (so that a
 //! container which nobody waits for any more is known and removed), pulling, and removing.
 
+mod about;
 mod address;
 mod attach;
 mod backoff;
@@ -43,6 +44,7 @@ use self::removal::Remover;
 use crate::stats::Layout;
 use crate::{Container, ContainerSpec, Driver, Error, Image};
 
+pub use about::{About, about};
 pub use config::{DockerConfig, StatsFrom};
 pub use credentials::CredentialSources;
 pub use leftovers::Leftover;

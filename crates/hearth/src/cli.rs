@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 
+use crate::call::CallArgs;
 use crate::clean::CleanArgs;
 use crate::settings::{ALL, Setting};
 
@@ -13,6 +14,11 @@ are two. Times are written like 250us, 5ms, 30s, 10m; sizes like 4096, 64MiB, 2G
 
 Exit codes: 0 stopped in good order, 1 failed, 64 bad settings, 69 no Docker engine, 130 stopped at once by a second
 signal.";
+
+const CHECK_HELP: &str = "\
+Takes the flags and variables of serve.
+
+Exit codes: 0 a server can start, 1 something is to be fixed first, 64 bad settings.";
 
 /// Runs container images as functions, behind HTTP.
 #[derive(Debug, Parser)]
@@ -27,6 +33,11 @@ pub(crate) enum Action {
     /// Runs the server until SIGTERM or SIGINT.
     #[command(after_help = SERVE_HELP)]
     Serve(Flags),
+    /// Looks at what a server with these settings needs, and says what to fix; changes nothing.
+    #[command(after_help = CHECK_HELP)]
+    Check(Flags),
+    /// Shows a call: its record, what it used, its log.
+    Call(CallArgs),
     /// Shows the containers that servers left on the Docker engine, and removes those it is told to.
     Clean(CleanArgs),
 }

@@ -2,12 +2,14 @@
 
 use std::io::IsTerminal;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use hearth_server::LogLevel;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{Layer, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::settings::Log;
 
@@ -23,6 +25,13 @@ pub(crate) enum LogFormat {
     Text,
     /// One object a line.
     Json,
+}
+
+/// Changes the level of a process that logs.
+#[derive(Clone, Debug)]
+pub(crate) struct LevelSwitch {
+    handle: reload::Handle<Targets, Registry>,
+    level: Arc<Mutex<Level>>,
 }
 
 impl Default for Level {
@@ -58,17 +67,12 @@ impl FromStr for LogFormat {
     }
 }
 
-/// Begins to log. The level is that of our crates; libraries say no more than `info`, whatever it is.
+/// Begins to log. What comes back changes the level.
 ///
 /// # Errors
 /// Something in this process logs already.
-pub(crate) fn start(log: Log) -> Result<(), TryInitError> {
-    let Level(level) = log.level;
-    let filter = Targets::new()
-        .with_default(level.min(LevelFilter::INFO))
-        // It tells of every retry; what comes of them all is ours to tell.
-        .with_target("object_store", level.min(LevelFilter::WARN))
-        .with_target("hearth", level);
+pub(crate) fn start(log: Log) -> Result<LevelSwitch, TryInitError> {
+    let (filter, handle) = reload::Layer::new(filter(log.level));
     let lines = match log.format {
         LogFormat::Text => {
             let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -76,7 +80,38 @@ pub(crate) fn start(log: Log) -> Result<(), TryInitError> {
         }
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()
+    tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()?;
+    Ok(LevelSwitch { handle, level: Arc::new(Mutex::new(log.level)) })
+}
+
+/// The level is that of our crates; libraries say no more than `info`, whatever it is.
+fn filter(Level(level): Level) -> Targets {
+    Targets::new()
+        .with_default(level.min(LevelFilter::INFO))
+        // It tells of every retry; what comes of them all is ours to tell.
+        .with_target("object_store", level.min(LevelFilter::WARN))
+        .with_target("hearth", level)
+}
+
+// === impl LevelSwitch ===
+
+impl LogLevel for LevelSwitch {
+    fn get(&self) -> String {
+        let Level(level) = *self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        level.to_string()
+    }
+
+    fn set(&self, word: &str) -> bool {
+        let Ok(level) = word.parse() else { return false };
+        // The lock is held until both agree.
+        let mut current = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        // It fails only when nothing logs any more.
+        let changed = self.handle.reload(filter(level)).is_ok();
+        if changed {
+            *current = level;
+        }
+        changed
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The `hearth` binary: settings, wiring, signals. What concerns the whole process is chosen here and nowhere else:
 //! the runtime (tokio's), the allocator (mimalloc), the log, and the exit code.
 
+mod call;
+mod check;
 mod clean;
 mod cli;
 mod data_dir;
@@ -19,6 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::{Action, Cli, Flags};
+use logging::LevelSwitch;
 use settings::{Settings, Source};
 use signals::Signals;
 use wiring::{Hearth, StartError};
@@ -39,8 +42,10 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let flags = match &action {
-        Action::Serve(Flags(flags)) => flags.clone(),
+        Action::Serve(Flags(flags)) | Action::Check(Flags(flags)) => flags.clone(),
         Action::Clean(args) => args.flags(),
+        // Concerns a server of which nothing is known here but its URL.
+        Action::Call(_) => std::collections::BTreeMap::new(),
     };
     let settings = match Settings::read(&Source { flags, environment: environment() }) {
         Ok(settings) => settings,
@@ -52,27 +57,41 @@ fn main() -> ExitCode {
     let workers = settings.workers;
     match action {
         Action::Serve(_) => start(settings),
-        Action::Clean(args) => in_runtime(workers, async move {
-            match clean::clean(&args, settings).await {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(error) => {
-                    complain(&format!("{error:#}"));
-                    ExitCode::FAILURE
-                }
+        Action::Check(_) => in_runtime(workers, async move {
+            match check::check(&settings).await {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::FAILURE,
+                Err(error) => told(Err(error.into())),
             }
         }),
+        Action::Clean(args) => in_runtime(workers, async move { told(clean::clean(&args, settings).await) }),
+        Action::Call(args) => in_runtime(workers, async move { told(call::call(&args).await) }),
+    }
+}
+
+/// The exit code of a command that tells why it failed.
+fn told(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
     }
 }
 
 fn start(settings: Settings) -> ExitCode {
-    if let Err(error) = logging::start(settings.log) {
-        complain(&format!("cannot log: {error}"));
-        return ExitCode::FAILURE;
-    }
+    let level = match logging::start(settings.log) {
+        Ok(level) => level,
+        Err(error) => {
+            complain(&format!("cannot log: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
     for warning in settings.warnings.iter().chain(&open_files::raise(&settings)) {
         tracing::warn!("{warning}");
     }
-    in_runtime(settings.workers, serve(settings))
+    in_runtime(settings.workers, serve(settings, level))
 }
 
 fn in_runtime(workers: usize, work: impl Future<Output = ExitCode>) -> ExitCode {
@@ -89,7 +108,7 @@ fn in_runtime(workers: usize, work: impl Future<Output = ExitCode>) -> ExitCode 
     code
 }
 
-async fn serve(settings: Settings) -> ExitCode {
+async fn serve(settings: Settings, level: LevelSwitch) -> ExitCode {
     let mut signals = match Signals::install() {
         Ok(signals) => signals,
         Err(error) => {
@@ -98,7 +117,7 @@ async fn serve(settings: Settings) -> ExitCode {
         }
     };
     let started = tokio::select! {
-        started = Hearth::start(settings) => started,
+        started = Hearth::start(settings, level) => started,
         // Nothing was accepted yet.
         _signal = signals.next() => return ExitCode::SUCCESS,
     };

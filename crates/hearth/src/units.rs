@@ -68,6 +68,19 @@ impl fmt::Display for ByteSize {
     }
 }
 
+/// Bytes for people to compare: in the largest unit that makes them at least 1, with one decimal.
+pub(crate) fn human(bytes: u64) -> String {
+    let units = [("TiB", 1_u64 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.iter().find(|(_, size)| bytes >= *size) {
+        // Whole numbers all the way: tenths of the unit, rounded down.
+        Some((unit, size)) => {
+            let tenths = u128::from(bytes) * 10 / u128::from(*size);
+            format!("{}.{} {unit}", tenths / 10, tenths % 10)
+        }
+        None => format!("{bytes} B"),
+    }
+}
+
 fn split(text: &str) -> Option<(u64, &str)> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::data_dir::{ClaimError, DataDir};
 use crate::ledger;
+use crate::logging::LevelSwitch;
 use crate::settings::{self, Settings};
 use crate::spans::EngineSpans;
 use crate::stores::Stores;
@@ -90,7 +91,7 @@ impl StartError {
 impl Hearth {
     /// Starts everything. It listens when this returns, and is ready a moment later, when what an earlier process left
     /// is cleaned up.
-    pub(crate) async fn start(settings: Settings) -> Result<Self, StartError> {
+    pub(crate) async fn start(settings: Settings, level: LevelSwitch) -> Result<Self, StartError> {
         let data = DataDir::claim(&settings.data.directory, settings.data.server_id)?;
         let node = Node { server_id: data.server_id, instance_id: InstanceId::generate() };
         let stores = Stores::open(&settings.data).await.map_err(StartError::Store)?;
@@ -114,7 +115,9 @@ impl Hearth {
         let rows = Arc::clone(&stores.database).queue();
         let identity = rows.identity().await.map_err(StartError::Store)?;
         let broker = settings.data.queue.connect(&identity).await.map_err(StartError::Queue)?;
-        let (queue, queueing) = Queue::new(rows, broker, QueueSettings::new(node));
+        let queueing = QueueSettings::new(node);
+        let max_per_app = settings.data.max_queued_per_app.unwrap_or(queueing.max_per_app);
+        let (queue, queueing) = Queue::new(rows, broker, QueueSettings { max_per_app, ..queueing });
         services.spawn(queueing.run(stop_services.clone()));
         let store = Arc::clone(&stores.database) as _;
         let background = Background::new(agent.clone(), queue.clone(), Arc::clone(&datastore), store);
@@ -127,9 +130,13 @@ impl Hearth {
             engine: Arc::clone(&driver),
             registry,
             readiness: readiness.clone(),
+            log_level: Arc::new(level),
         };
         let serving = Server::bind(settings.server, parts).await?.serve();
         tracing::info!(server.id = %node.server_id, "listening on http://{}", serving.address());
+        if let Some(admin) = serving.admin_address() {
+            tracing::info!("listening for operators on http://{admin}");
+        }
         let store = Arc::clone(&stores.database);
         let left = Leftovers { node, driver: Arc::clone(&driver), store, queue };
         services.spawn(take_up(left, background, readiness.clone(), stop_background.clone()));

@@ -93,3 +93,29 @@ fn wrong_usage_is_told_from_help() {
         assert!(String::from_utf8_lossy(&said).contains(word), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_check_tells_all_that_is_broken_and_changes_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let environment =
+        [("DOCKER_HOST", "unix:///nowhere/docker.sock"), ("FN_DB_URL", "postgres://u:secret@127.0.0.1:1/d")];
+    let output = hearth(home.path(), &["check", "--port", "0", "--memory", "1GiB"], &environment);
+    assert_eq!(output.status.code(), Some(1), "{:?}", lines(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    for line in ["BROKEN  docker          ", "BROKEN  database        ", "ok      port            127.0.0.1:0 is free"]
+    {
+        assert!(said.contains(line), "{line} in {said}");
+    }
+    assert!(said.ends_with("to be fixed before a server can start: 2\n") && !said.contains("secret"), "{said}");
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "nothing is made");
+    assert_eq!(hearth(home.path(), &["check", "--port", "x"], &[]).status.code(), Some(64));
+}
+
+#[test]
+fn a_call_of_a_server_that_is_away_is_told_in_one_line() {
+    let home = tempfile::tempdir().unwrap();
+    let output = hearth(home.path(), &["call", "app", "ID", "--url", "http://127.0.0.1:1"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = lines(&output.stderr);
+    assert!(said.len() == 1 && said[0].starts_with("hearth: ") && said[0].contains("127.0.0.1:1"), "{said:#?}");
+}

@@ -82,6 +82,9 @@ pub enum Error {
     #[error("a synchronous call is cancelled by its client, who leaves")]
     CallNotQueued,
 
+    #[error("Invalid log level.")]
+    InvalidLogLevel,
+
     #[error("Path not found")]
     PathNotFound,
     #[error("Invalid payload")]
@@ -175,6 +178,7 @@ impl Error {
             | Self::UnknownReason
             | Self::InvalidPriority
             | Self::InvalidDelay
+            | Self::InvalidLogLevel
             | Self::InvalidPayload => 400,
             Self::AppNotFound | Self::RouteNotFound | Self::CallNotFound | Self::LogNotFound | Self::PathNotFound => {
                 404

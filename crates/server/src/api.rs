@@ -19,12 +19,12 @@ use tokio_util::task::TaskTracker;
 use crate::cors::{self, Verdict};
 use crate::error::{Failed, envelope};
 use crate::metrics::{Metrics, Served};
-use crate::paths::{self, Operation, Refusal};
+use crate::paths::{self, Door, Operation, Refusal};
 use crate::query::Query;
 use crate::redirect;
 use crate::request_body::ClientBody;
 use crate::v1::{apps, calls, dead_calls, routes};
-use crate::{Readiness, Settings, invoke, operations};
+use crate::{LogLevel, Readiness, Settings, invoke, operations};
 
 /// The parts of Hearth that the server is the door to.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub struct Parts {
     pub registry: Registry,
     /// Whether requests had better go elsewhere.
     pub readiness: Readiness,
+    /// What the server logs, for operators to change.
+    pub log_level: Arc<dyn LogLevel>,
 }
 
 /// What the handlers work with.
@@ -55,6 +57,7 @@ pub(crate) struct Api {
     pub(crate) engine: Arc<dyn Driver>,
     pub(crate) registry: Registry,
     pub(crate) readiness: Readiness,
+    pub(crate) log_level: Arc<dyn LogLevel>,
     pub(crate) settings: Settings,
     /// Owns the connections, changes of what is stored, and what reads the rest of a body that no handler wanted.
     pub(crate) tasks: TaskTracker,
@@ -72,6 +75,7 @@ impl Api {
             engine: parts.engine,
             registry: parts.registry,
             readiness: parts.readiness,
+            log_level: parts.log_level,
             settings,
             tasks: TaskTracker::new(),
         })
@@ -100,14 +104,14 @@ impl Api {
 type Limited = Result<ClientBody, hearth_models::Error>;
 
 /// Answers every request. There is no router, because the contract's rules of paths are no general router's.
-pub(crate) async fn serve(api: Arc<Api>, request: Request) -> Response {
+pub(crate) async fn serve(api: Arc<Api>, door: Door, request: Request) -> Response {
     let began = Instant::now();
     let verdict = api.settings.cors.judge(request.method(), request.headers());
     let response = match verdict {
         Verdict::Answered(response) => response,
-        Verdict::Untouched => guarded(&api, request).await,
+        Verdict::Untouched => guarded(&api, door, request).await,
         Verdict::Allowed(origin) => {
-            let mut response = guarded(&api, request).await;
+            let mut response = guarded(&api, door, request).await;
             cors::allow(&mut response, origin);
             response
         }
@@ -118,9 +122,9 @@ pub(crate) async fn serve(api: Arc<Api>, request: Request) -> Response {
 }
 
 /// A panic of a handler is answered like every other failure of the server.
-async fn guarded(api: &Arc<Api>, request: Request) -> Response {
+async fn guarded(api: &Arc<Api>, door: Door, request: Request) -> Response {
     // Nothing that a handler shares is left half-changed by a panic: it holds no locks of its own.
-    let handled = AssertUnwindSafe(Box::pin(dispatch(api, request))).catch_unwind();
+    let handled = AssertUnwindSafe(Box::pin(dispatch(api, door, request))).catch_unwind();
     match handled.await {
         Ok(Ok(response)) => response,
         Ok(Err(failed)) => failed.into_response(),
@@ -128,13 +132,13 @@ async fn guarded(api: &Arc<Api>, request: Request) -> Response {
     }
 }
 
-async fn dispatch(api: &Arc<Api>, request: Request) -> Result<Response, Failed> {
+async fn dispatch(api: &Arc<Api>, door: Door, request: Request) -> Result<Response, Failed> {
     let (head, body) = request.into_parts();
     let path = match paths::decode(head.uri.path()) {
         Ok(path) => path.into_owned(),
         Err(error) => return Ok(refuse(api, &head, body, &Refusal::Error(error))),
     };
-    match paths::resolve(&head.method, &path) {
+    match paths::resolve(door, &head.method, &path) {
         Err(refusal) => Ok(refuse(api, &head, body, &refusal)),
         Ok(Operation::Invoke { app, rest }) => {
             let body = api.body(&head, body, api.settings.max_body)?;
@@ -169,6 +173,9 @@ async fn manage(
         Operation::Metrics => operations::metrics(api),
         Operation::Live => operations::live(),
         Operation::Ready => operations::ready(api).await,
+        Operation::GetLogLevel => operations::log_level(api),
+        Operation::SetLogLevel => operations::set_log_level(api, &body.read().await?),
+        Operation::OpenApi => Ok(operations::openapi()),
         Operation::ListApps => apps::list(api, query).await,
         Operation::CreateApp => apps::create(api, &body.read().await?).await,
         Operation::GetApp(app) => apps::get(api, app).await,

@@ -30,7 +30,7 @@ mod wait;
 
 pub use api::Parts;
 pub use cors::{Cors, InvalidOrigin};
-pub use operations::VERSION;
+pub use operations::{LogLevel, VERSION};
 pub use readiness::Readiness;
 pub use serve::{BindError, Server, Serving};
 pub use settings::Settings;

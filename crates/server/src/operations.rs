@@ -1,10 +1,12 @@
 //! The endpoints that tell of the server itself (v1 contract B.1.10), and the two that orchestrators ask.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::time::Duration;
 
 use axum::response::Response;
 use hearth_agent::CallCounts;
+use hearth_models::Error;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use prometheus::{TEXT_FORMAT, TextEncoder};
@@ -17,6 +19,9 @@ use crate::json;
 
 /// What `/version` says: Hearth's own version. Load balancers of the contract want 0.0.131 or later (B.12.1).
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The description of API v1, to which tests hold the server.
+const OPENAPI: &str = include_str!("../../../api-spec/v1.yaml");
 
 /// How long `/ready` waits for the database.
 const PING: Duration = Duration::from_secs(1);
@@ -40,6 +45,11 @@ struct Stats {
     complete: u64,
     failed: u64,
     function_stats_map: BTreeMap<String, CallCounts>,
+}
+
+#[derive(Serialize)]
+struct Level<'a> {
+    level: &'a str,
 }
 
 #[derive(Serialize)]
@@ -80,9 +90,41 @@ pub(crate) fn metrics(api: &Api) -> Result<Response, Failed> {
     Ok(response)
 }
 
+/// GET `/v1/openapi.yaml`
+pub(crate) fn openapi() -> Response {
+    let mut response = Response::new(OPENAPI.into());
+    // The media type of RFC 9512.
+    response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/yaml"));
+    response
+}
+
 /// GET `/live`: the process answers.
 pub(crate) fn live() -> Result<Response, Failed> {
     Ok(json::reply(&Health { status: "live" })?)
+}
+
+/// What the server logs, and the way to change that while it runs.
+pub trait LogLevel: Debug + Send + Sync + 'static {
+    /// The level, in a word.
+    fn get(&self) -> String;
+
+    /// Changes it to the level that `word` names. False when it names none, and nothing changes.
+    fn set(&self, word: &str) -> bool;
+}
+
+/// GET `/log-level`, for operators.
+pub(crate) fn log_level(api: &Api) -> Result<Response, Failed> {
+    Ok(json::reply(&Level { level: &api.log_level.get() })?)
+}
+
+/// PUT `/log-level`, for operators: the body is the word.
+pub(crate) fn set_log_level(api: &Api, body: &[u8]) -> Result<Response, Failed> {
+    let word = std::str::from_utf8(body).unwrap_or_default().trim();
+    if !api.log_level.set(word) {
+        return Err(Error::InvalidLogLevel.into());
+    }
+    tracing::warn!(level = word, "the log level was changed");
+    log_level(api)
 }
 
 /// GET `/ready`: start-up is over, the engine and the database answer, and the server is not about to stop.

@@ -3,12 +3,18 @@
 //! The rules are those of v1 contract B.1.1 with A.1, and no general-purpose router has them: the path is taken
 //! percent-decoded (`%2F` is a slash), empty segments count, one trailing slash too many or too few is answered with
 //! a redirect, a wrong method is not told from an unknown path, and HEAD is answered wherever GET is.
+//!
+//! What there is to ask for stands in one table (`endpoints`), to which the API's description is held too.
+
+pub(crate) mod endpoints;
 
 use std::borrow::Cow;
 
 use hearth_models::Error;
 use http::{Method, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use self::endpoints::{ADMIN_ENDPOINTS, ENDPOINTS};
 
 /// What a request asks for. Names and paths are as they stand in the decoded path of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +25,9 @@ pub(crate) enum Operation<'p> {
     Metrics,
     Live,
     Ready,
+    OpenApi,
+    GetLogLevel,
+    SetLogLevel,
     ListApps,
     CreateApp,
     GetApp(&'p str),
@@ -105,27 +114,36 @@ pub(crate) fn decode(raw: &str) -> Result<Cow<'_, str>, Error> {
     }
 }
 
-/// What `method` on the decoded `path` asks for.
+/// Through which door a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// The one for everybody.
+    Public,
+    /// The one for operators.
+    Admin,
+}
+
+/// What `method` on the decoded `path` asks for, at `door`.
 ///
 /// # Errors
 /// The path leads nowhere, or only with a slash more or less.
-pub(crate) fn resolve<'p>(method: &Method, path: &'p str) -> Result<Operation<'p>, Refusal> {
-    match find(method, path) {
-        Err(Error::PathNotFound) => Err(redirect(method, path)),
+pub(crate) fn resolve<'p>(door: Door, method: &Method, path: &'p str) -> Result<Operation<'p>, Refusal> {
+    match find(door, method, path) {
+        Err(Error::PathNotFound) => Err(redirect(door, method, path)),
         found => found.map_err(Refusal::Error),
     }
 }
 
-fn redirect(method: &Method, path: &str) -> Refusal {
+fn redirect(door: Door, method: &Method, path: &str) -> Refusal {
     let corrected = match path.strip_suffix('/') {
         // The reference's routes below an app absorb the slash of `GET /v1/apps/x/`.
-        Some(shorter) => match find(method, shorter) {
+        Some(shorter) => match find(door, method, shorter) {
             Err(Error::PathNotFound) | Ok(Operation::GetApp(_)) => None,
             _ => Some(Cow::Borrowed(shorter)),
         },
         None => {
             let longer = format!("{path}/");
-            find(method, &longer).is_ok().then_some(Cow::Owned(longer))
+            find(door, method, &longer).is_ok().then_some(Cow::Owned(longer))
         }
     };
     let Some(corrected) = corrected else {
@@ -135,155 +153,22 @@ fn redirect(method: &Method, path: &str) -> Refusal {
     Refusal::Redirect { status, path: utf8_percent_encode(&corrected, KEPT_IN_PATHS).to_string() }
 }
 
-fn find<'p>(method: &Method, path: &'p str) -> Result<Operation<'p>, Error> {
-    if let Some(rest) = path.strip_prefix("/r/") {
-        return invocation(method, rest);
-    }
-    if let Some(rest) = path.strip_prefix("/v1/apps") {
-        return management(method, rest);
-    }
-    let operation = match path {
-        "/" => Operation::Root,
-        "/version" => Operation::Version,
-        "/stats" => Operation::Stats,
-        "/metrics" => Operation::Metrics,
-        "/live" => Operation::Live,
-        "/ready" => Operation::Ready,
-        _ => return Err(Error::PathNotFound),
+fn find<'p>(door: Door, method: &Method, path: &'p str) -> Result<Operation<'p>, Error> {
+    let endpoints = match door {
+        Door::Public => ENDPOINTS,
+        Door::Admin => ADMIN_ENDPOINTS,
     };
-    is_get(method).then_some(operation).ok_or(Error::PathNotFound)
-}
-
-fn invocation<'p>(method: &Method, rest: &'p str) -> Result<Operation<'p>, Error> {
-    if rest.is_empty() || !is_standard(method) {
-        return Err(Error::PathNotFound);
-    }
-    let end = rest.find('/').unwrap_or(rest.len());
-    let (app, rest) = rest.split_at(end);
-    if app.is_empty() {
-        return Err(Error::MissingAppName);
-    }
-    let rest = Some(rest).filter(|rest| !rest.is_empty());
-    Ok(Operation::Invoke { app, rest })
-}
-
-/// What stands below `/v1/apps`; `rest` is the path after that.
-fn management<'p>(method: &Method, rest: &'p str) -> Result<Operation<'p>, Error> {
-    let operation = if rest.is_empty() {
-        apps(method)
-    } else {
-        let below = rest.strip_prefix('/').ok_or(Error::PathNotFound)?;
-        match below.split_once('/') {
-            None => app(method, below),
-            Some((app, below)) => below_app(method, app, below),
+    for endpoint in endpoints.iter().filter(|endpoint| endpoint.methods.include(method)) {
+        if let Some(taken) = endpoint.take(path) {
+            let nameless = taken.app == Some("");
+            return if nameless { Err(Error::MissingAppName) } else { Ok((endpoint.operation)(taken)) };
         }
-    };
-    operation.unwrap_or(Err(Error::PathNotFound))
-}
-
-type Found<'p> = Option<Result<Operation<'p>, Error>>;
-
-fn apps<'p>(method: &Method) -> Found<'p> {
-    match *method {
-        Method::GET | Method::HEAD => Some(Ok(Operation::ListApps)),
-        Method::POST => Some(Ok(Operation::CreateApp)),
-        _ => None,
     }
-}
-
-fn app<'p>(method: &Method, app: &'p str) -> Found<'p> {
-    let operation = match *method {
-        // Without a name it is the list with a slash too many.
-        Method::GET | Method::HEAD if app.is_empty() => return None,
-        Method::GET | Method::HEAD => Operation::GetApp(app),
-        Method::PATCH => Operation::UpdateApp(app),
-        Method::DELETE => Operation::DeleteApp(app),
-        _ => return None,
-    };
-    Some(named(app, operation))
-}
-
-fn below_app<'p>(method: &Method, app: &'p str, below: &'p str) -> Found<'p> {
-    let operation = if let Some(path) = below.strip_prefix("routes") {
-        routes(method, app, path)?
-    } else if let Some(rest) = below.strip_prefix("dead-calls") {
-        dead_calls(method, app, rest)?
-    } else {
-        calls(method, app, below.strip_prefix("calls")?)?
-    };
-    Some(named(app, operation))
-}
-
-fn routes<'p>(method: &Method, app: &'p str, path: &'p str) -> Option<Operation<'p>> {
-    let route = RouteRef { app, path };
-    match (method, path.is_empty()) {
-        (&Method::GET | &Method::HEAD, true) => Some(Operation::ListRoutes(app)),
-        (&Method::POST, true) => Some(Operation::CreateRoute(app)),
-        _ if !path.starts_with('/') => None,
-        (&Method::GET | &Method::HEAD, _) => Some(Operation::GetRoute(route)),
-        (&Method::PUT, _) => Some(Operation::PutRoute(route)),
-        (&Method::PATCH, _) => Some(Operation::UpdateRoute(route)),
-        (&Method::DELETE, _) => Some(Operation::DeleteRoute(route)),
-        _ => None,
-    }
-}
-
-fn calls<'p>(method: &Method, app: &'p str, rest: &'p str) -> Option<Operation<'p>> {
-    if *method == Method::DELETE {
-        let call = rest.strip_prefix('/').filter(|call| !call.is_empty() && !call.contains('/'))?;
-        return Some(Operation::CancelCall(CallRef { app, call }));
-    }
-    if !is_get(method) {
-        return None;
-    }
-    if rest.is_empty() {
-        return Some(Operation::ListCalls(app));
-    }
-    let rest = rest.strip_prefix('/')?;
-    let (call, log) = match rest.split_once('/') {
-        None => (rest, false),
-        Some((call, "log")) => (call, true),
-        Some(_) => return None,
-    };
-    let call = CallRef { app, call };
-    match (call.call.is_empty(), log) {
-        (true, _) => None,
-        (false, true) => Some(Operation::GetLog(call)),
-        (false, false) => Some(Operation::GetCall(call)),
-    }
-}
-
-fn dead_calls<'p>(method: &Method, app: &'p str, rest: &'p str) -> Option<Operation<'p>> {
-    if rest.is_empty() {
-        return is_get(method).then_some(Operation::ListDeadCalls(app));
-    }
-    let call = rest.strip_prefix('/')?.strip_suffix("/redrive")?;
-    let is_one = *method == Method::POST && !call.is_empty() && !call.contains('/');
-    is_one.then_some(Operation::RedriveCall(CallRef { app, call }))
-}
-
-fn named<'p>(app: &str, operation: Operation<'p>) -> Result<Operation<'p>, Error> {
-    if app.is_empty() { Err(Error::MissingAppName) } else { Ok(operation) }
+    Err(Error::PathNotFound)
 }
 
 fn is_get(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
-}
-
-/// Whether a function may be called with this method.
-fn is_standard(method: &Method) -> bool {
-    matches!(
-        *method,
-        Method::GET
-            | Method::POST
-            | Method::PUT
-            | Method::PATCH
-            | Method::HEAD
-            | Method::OPTIONS
-            | Method::DELETE
-            | Method::CONNECT
-            | Method::TRACE
-    )
 }
 
 #[cfg(test)]

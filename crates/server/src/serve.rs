@@ -2,14 +2,18 @@
 //! would hold a connection, and shutdown, for ever; here every wait for a client has an end.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
+use http::HeaderValue;
+use http::header::CONNECTION;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -20,31 +24,49 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{self, Api};
+use crate::paths::Door;
 use crate::patient::Patient;
 use crate::{Parts, Settings};
 
-/// Once the server drains, a connection on which no request ever began gets this long for one that is on its way.
+/// Once the server drains, a connection on which nothing is asked gets this long for a request that is on its way.
 const LAST_HEAD: Duration = Duration::from_millis(500);
 
 /// How long accepting pauses when the process is out of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Connections of operators at a time.
+const MAX_ADMIN_CONNECTIONS: usize = 100;
+
 /// A server that listens and does not serve yet.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
-    address: SocketAddr,
+    public: Listener,
+    admin: Option<Listener>,
     api: Arc<Api>,
+}
+
+#[derive(Debug)]
+struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
 }
 
 /// A server that serves, until it is drained and closed.
 #[derive(Debug)]
 pub struct Serving {
+    public: Open,
+    /// Operators can look until the very end.
+    admin: Option<Open>,
+}
+
+/// A door that is open.
+#[derive(Debug)]
+struct Open {
     address: SocketAddr,
     draining: CancellationToken,
     closed: CancellationToken,
     tasks: TaskTracker,
-    open: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     max_connections: usize,
 }
 
@@ -71,6 +93,7 @@ struct Connections {
     http: http1::Builder,
     write_timeout: Duration,
     api: Arc<Api>,
+    door: Door,
     draining: CancellationToken,
     closed: CancellationToken,
 }
@@ -81,47 +104,70 @@ impl Server {
     /// Listens where `settings` says, as the door to `parts`.
     ///
     /// # Errors
-    /// The address is taken or may not be used.
+    /// An address is taken or may not be used.
     pub async fn bind(settings: Settings, parts: Parts) -> Result<Self, BindError> {
-        let listen = settings.listen;
-        let cannot = |source| BindError::Listen { address: listen, source };
-        let listener = TcpListener::bind(listen).await.map_err(cannot)?;
-        let address = listener.local_addr().map_err(cannot)?;
+        let public = Listener::bind(settings.listen).await?;
+        let admin = match settings.admin_listen {
+            Some(address) => Some(Listener::bind(address).await?),
+            None => None,
+        };
         let api = Arc::new(Api::new(settings, parts)?);
-        Ok(Self { listener, address, api })
+        Ok(Self { public, admin, api })
     }
 
     /// Where it listens, with the port that the system chose when the setting left it open.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.public.address
     }
 
     /// Begins to accept connections.
     #[must_use]
     pub fn serve(self) -> Serving {
-        let settings = &self.api.settings;
-        let serving = Serving {
-            address: self.address,
-            draining: CancellationToken::new(),
-            closed: CancellationToken::new(),
-            tasks: self.api.tasks.clone(),
-            open: Arc::new(Semaphore::new(settings.max_connections)),
-            max_connections: settings.max_connections,
-        };
+        let Self { public, admin, api } = self;
+        let max_connections = api.settings.max_connections;
+        // What the API has begun for a client is waited for with the connections of clients.
+        let tasks = api.tasks.clone();
+        Serving {
+            admin: admin.map(|admin| admin.open(Door::Admin, &api, MAX_ADMIN_CONNECTIONS, TaskTracker::new())),
+            public: public.open(Door::Public, &api, max_connections, tasks),
+        }
+    }
+}
+
+// === impl Listener ===
+
+impl Listener {
+    async fn bind(address: SocketAddr) -> Result<Self, BindError> {
+        let cannot = |source| BindError::Listen { address, source };
+        let socket = TcpListener::bind(address).await.map_err(cannot)?;
+        let address = socket.local_addr().map_err(cannot)?;
+        Ok(Self { socket, address })
+    }
+
+    fn open(self, door: Door, api: &Arc<Api>, max_connections: usize, tasks: TaskTracker) -> Open {
+        let settings = &api.settings;
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout).title_case_headers(true);
         http.max_header_size(settings.max_head);
+        let open = Open {
+            address: self.address,
+            draining: CancellationToken::new(),
+            closed: CancellationToken::new(),
+            tasks,
+            slots: Arc::new(Semaphore::new(max_connections)),
+            max_connections,
+        };
         let connections = Connections {
             http,
             write_timeout: settings.write_timeout,
-            api: Arc::clone(&self.api),
-            draining: serving.draining.clone(),
-            closed: serving.closed.clone(),
+            api: Arc::clone(api),
+            door,
+            draining: open.draining.clone(),
+            closed: open.closed.clone(),
         };
-        let accepting = accept(self.listener, Arc::clone(&serving.open), connections, serving.tasks.clone());
-        serving.tasks.spawn(accepting);
-        serving
+        open.tasks.spawn(accept(self.socket, Arc::clone(&open.slots), connections, open.tasks.clone()));
+        open
     }
 }
 
@@ -131,35 +177,60 @@ impl Serving {
     /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.public.address
+    }
+
+    /// Where it listens for operators, if it does.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|admin| admin.address)
     }
 
     /// Closes the listener at once and lets the requests that have come run to their end, for at most `deadline`.
-    /// Returns how many connections are left then.
+    /// Returns how many connections are left then. Operators are served as before.
     pub async fn drain(&self, deadline: Duration) -> usize {
+        self.public.drain(deadline).await
+    }
+
+    /// Lets answers that are on their way out go, for at most `grace`, and cuts the connections that are left, those of
+    /// operators included.
+    pub async fn close(self, grace: Duration) {
+        let left = self.public.close(grace).await;
+        if left > 0 {
+            tracing::warn!(connections = left, "connections are cut");
+        }
+        if let Some(admin) = self.admin {
+            // One that reads how the server ends is let go with it.
+            admin.close(Duration::ZERO).await;
+        }
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    async fn drain(&self, deadline: Duration) -> usize {
         self.draining.cancel();
         self.tasks.close();
         match timeout(deadline, self.tasks.wait()).await {
             Ok(()) => 0,
-            Err(_) => self.max_connections - self.open.available_permits(),
+            Err(_) => self.max_connections - self.slots.available_permits(),
         }
     }
 
-    /// Lets answers that are on their way out go, for at most `grace`, and cuts the connections that are left.
-    pub async fn close(self, grace: Duration) {
+    /// Returns how many connections were cut.
+    async fn close(self, grace: Duration) -> usize {
         let left = self.drain(grace).await;
-        if left > 0 {
-            tracing::warn!(connections = left, "connections are cut");
-        }
         self.closed.cancel();
         self.tasks.wait().await;
+        left
     }
 }
 
-async fn accept(listener: TcpListener, open: Arc<Semaphore>, connections: Connections, tasks: TaskTracker) {
+async fn accept(listener: TcpListener, slots: Arc<Semaphore>, connections: Connections, tasks: TaskTracker) {
     let draining = connections.draining.clone();
     loop {
-        let slot = draining.run_until_cancelled(Arc::clone(&open).acquire_owned());
+        let slot = draining.run_until_cancelled(Arc::clone(&slots).acquire_owned());
         // The semaphore is never closed, so that no slot means that the server drains.
         let Some(Ok(slot)) = slot.await else { break };
         match draining.run_until_cancelled(listener.accept()).await {
@@ -170,6 +241,32 @@ async fn accept(listener: TcpListener, open: Arc<Semaphore>, connections: Connec
             Some(Err(error)) => accept_failed(&error).await,
         }
     }
+    if let Err(error) = accept_last(listener, &slots, &connections, &tasks) {
+        tracing::warn!(%error, "connections that had come may be reset");
+    }
+}
+
+/// Accepts what the kernel has accepted already, before the listener closes: those clients take themselves for
+/// connected, and would be reset in the middle of their requests.
+fn accept_last(
+    listener: TcpListener,
+    slots: &Arc<Semaphore>,
+    connections: &Connections,
+    tasks: &TaskTracker,
+) -> io::Result<()> {
+    // tokio's own may not have heard of the last ones.
+    let listener = listener.into_std()?;
+    while let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(true)?;
+                tasks.spawn(connections.clone().serve(TcpStream::from_std(stream)?, slot));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// A client that is gone before it was accepted concerns nobody; anything else will not pass at once.
@@ -189,42 +286,84 @@ impl Connections {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
         let stream = Patient::new(stream, self.write_timeout);
-        let spoke = Arc::new(AtomicBool::new(false));
+        let requests = Arc::new(Requests::default());
         let service = {
-            let (api, spoke) = (self.api, Arc::clone(&spoke));
+            let (api, door, requests) = (self.api, self.door, Arc::clone(&requests));
+            let draining = self.draining.clone();
             service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-                spoke.store(true, Ordering::Relaxed);
-                let response = api::serve(Arc::clone(&api), request.map(Body::new));
-                async move { Ok::<_, Infallible>(response.await) }
+                requests.begun.fetch_add(1, Ordering::Relaxed);
+                let (requests, draining) = (Arc::clone(&requests), draining.clone());
+                let response = api::serve(Arc::clone(&api), door, request.map(Body::new));
+                async move {
+                    let mut response = response.await;
+                    requests.answered.fetch_add(1, Ordering::Relaxed);
+                    if draining.is_cancelled() {
+                        // hyper does the same once it knows, which may be after an answer that was there at once.
+                        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    }
+                    Ok::<_, Infallible>(response)
+                }
             })
         };
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
-        let served = tokio::select! {
+        let mut served = tokio::select! {
             biased;
             () = self.closed.cancelled() => return,
             served = connection.as_mut() => Some(served),
             () = self.draining.cancelled() => None,
         };
+        if served.is_none() && requests.idle() {
+            // hyper would close at once, and a request that is on its way would fail.
+            served = tokio::select! {
+                biased;
+                () = self.closed.cancelled() => return,
+                served = requests.next(connection.as_mut()) => served,
+                () = sleep(LAST_HEAD) => None,
+            };
+            if served.is_none() && requests.begun.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+        }
         let served = if let Some(served) = served {
             served
         } else {
             connection.as_mut().graceful_shutdown();
-            let silent = async {
-                sleep(LAST_HEAD).await;
-                if spoke.load(Ordering::Relaxed) {
-                    std::future::pending::<()>().await;
-                }
-            };
             tokio::select! {
                 biased;
                 () = self.closed.cancelled() => return,
                 served = connection => served,
-                () = silent => return,
             }
         };
         if let Err(error) = served {
             // A client that left or timed out, or an answer that was aborted on purpose.
             tracing::debug!(%error, "connection ended early");
         }
+    }
+}
+
+/// The requests of one connection.
+#[derive(Debug, Default)]
+struct Requests {
+    /// Their heads have come.
+    begun: AtomicU64,
+    /// The heads of their answers are there.
+    answered: AtomicU64,
+}
+
+impl Requests {
+    fn idle(&self) -> bool {
+        self.begun.load(Ordering::Relaxed) == self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Lets `connection` go on until it is over, or nothing when another request has begun on it. Requests begin nowhere
+    /// but in its polling.
+    async fn next<C: Future>(&self, mut connection: Pin<&mut C>) -> Option<C::Output> {
+        let before = self.begun.load(Ordering::Relaxed);
+        poll_fn(|context| match connection.as_mut().poll(context) {
+            Poll::Ready(served) => Poll::Ready(Some(served)),
+            Poll::Pending if self.begun.load(Ordering::Relaxed) > before => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
     }
 }

@@ -10,6 +10,8 @@ use crate::Cors;
 pub struct Settings {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// Where it listens for operators, if it does.
+    pub admin_listen: Option<SocketAddr>,
     /// Connections at most; a client beyond that waits to be accepted.
     pub max_connections: usize,
     /// How long a client may take to send the head of a request. A kept-alive connection on which nothing comes for
@@ -34,6 +36,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            admin_listen: None,
             max_connections: 10_000,
             header_timeout: Duration::from_secs(30),
             max_head: 64 * 1024,

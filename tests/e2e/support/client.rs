@@ -7,7 +7,11 @@ use http::HeaderMap;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use self::description::{Answered, Asked};
 use super::PATIENCE;
+
+#[path = "../../description.rs"]
+mod description;
 
 /// A request in the making.
 #[derive(Debug)]
@@ -57,10 +61,14 @@ impl Request {
         self.try_send().await.expect("there is a response")
     }
 
-    /// An error when there is no response at all.
+    /// An error when there is no response at all. What there is has to be as the API's description says.
     pub(crate) async fn try_send(self) -> reqwest::Result<Reply> {
+        let (client, request) = self.0.build_split();
+        let request = request?;
+        let path = request.url().path().to_owned();
+        let asked = Asked { method: request.method().clone(), path, headers: request.headers().clone() };
         let begin = Instant::now();
-        let mut response = self.0.send().await?;
+        let mut response = client.execute(request).await?;
         let (mut body, mut complete) = (Vec::new(), true);
         loop {
             match response.chunk().await {
@@ -72,6 +80,7 @@ impl Request {
                 }
             }
         }
+        asked.is_described_with(&Answered { status: response.status(), headers: response.headers(), body: &body });
         Ok(Reply {
             status: response.status().as_u16(),
             headers: std::mem::take(response.headers_mut()),

@@ -175,6 +175,13 @@ impl Server {
         self.url.strip_prefix("http://").unwrap()
     }
 
+    /// The word in its log that comes after this.
+    pub(crate) fn told_after(&self, before: &str) -> String {
+        let log = self.process.log();
+        let after = log.split_once(before).unwrap_or_else(|| panic!("{before:?} in {log}")).1;
+        after.split(char::is_whitespace).next().unwrap_or_default().to_owned()
+    }
+
     pub(crate) fn client(&self) -> reqwest::Client {
         self.client.clone()
     }
@@ -411,6 +418,13 @@ impl Metrics {
             [(_, value)] => value,
             ref other => panic!("{series}: {other:?} in {}", self.0),
         }
+    }
+
+    /// The type of every metric, by name.
+    pub(crate) fn types(&self) -> BTreeMap<String, String> {
+        let lines = self.0.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let types = lines.filter_map(|line| line.split_once(' '));
+        types.map(|(name, of)| (name.to_owned(), of.to_owned())).collect()
     }
 
     /// What a server holds for calls that are under way, and must give back.

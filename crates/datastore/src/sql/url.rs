@@ -146,8 +146,17 @@ const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'_')
 
 /// The URL under which the driver opens, and if need be creates, the file at the absolute `path`.
 pub(super) fn sqlite_url(path: &Path) -> Result<String> {
+    sqlite_url_in_mode(path, "rwc")
+}
+
+/// The same, for a file that is there and stays as it is.
+pub(super) fn sqlite_read_only_url(path: &Path) -> Result<String> {
+    sqlite_url_in_mode(path, "ro")
+}
+
+fn sqlite_url_in_mode(path: &Path, mode: &str) -> Result<String> {
     let text = path.to_str().ok_or_else(|| Error::Config("the path of the database is not UTF-8".to_owned()))?;
-    Ok(format!("sqlite://{}?mode=rwc", utf8_percent_encode(text, PATH)))
+    Ok(format!("sqlite://{}?mode={mode}", utf8_percent_encode(text, PATH)))
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ pub(crate) struct Data {
     pub(crate) logs_url: Option<String>,
     pub(crate) retention: Retention,
     pub(crate) queue: stores::QueueAt,
+    pub(crate) max_queued_per_app: Option<u64>,
 }
 
 /// The engine that runs containers.
@@ -110,6 +111,11 @@ impl Settings {
         };
         reader.set(&table::DRAIN_TIMEOUT, &mut settings.drain, |Span(time)| time);
         set_count(&mut reader, &table::WORKER_THREADS, &mut settings.workers);
+        if let Some(admin) = settings.server.admin_listen.filter(|admin| !admin.ip().is_loopback()) {
+            settings
+                .warnings
+                .push(format!("listening for operators on {admin}: whoever can reach it can change the log level"));
+        }
         if !settings.server.listen.ip().is_loopback() {
             settings.warnings.push(format!(
                 "listening on {}: whoever can reach it can run containers here, for there is no authentication",
@@ -131,12 +137,15 @@ fn data(reader: &mut Reader<'_>) -> Data {
     let url = reader.parse_with(&table::DB_URL, stores::database);
     let database_url = url.unwrap_or_else(|| default_database(&directory));
     let logs_url = reader.parse_with(&table::LOGSTORE_URL, |url| stores::logs(url, &database_url));
+    let mut max_queued = 0;
+    reader.set_positive(&table::MAX_QUEUED_PER_APP, &mut max_queued);
     Data {
         server_id: reader.parse(&table::SERVER_ID),
         logs_url: logs_url.flatten(),
         database_url,
         retention: retention(reader),
         queue: reader.parse_with(&table::MQ_URL, stores::queue).unwrap_or_default(),
+        max_queued_per_app: Some(max_queued).filter(|max| *max > 0),
         directory,
     }
 }
@@ -253,6 +262,9 @@ fn server(reader: &mut Reader<'_>) -> hearth_server::Settings {
     reader.set(&table::PORT, &mut port, |port| port);
     let listen = reader.parse(&table::LISTEN).unwrap_or(Listen::LOCAL);
     server.listen = SocketAddr::new(listen.ip, listen.port.unwrap_or(port));
+    server.admin_listen = reader.parse_with(&table::ADMIN_LISTEN, |text| {
+        text.trim().parse().map_err(|_| "expected an IP address with a port, like 127.0.0.1:8081".to_owned())
+    });
     set_count(reader, &table::MAX_CONNECTIONS, &mut server.max_connections);
     set_time(reader, &table::HEADER_TIMEOUT, &mut server.header_timeout);
     set_time(reader, &table::BODY_TIMEOUT, &mut server.body_timeout);

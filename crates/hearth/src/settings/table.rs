@@ -50,6 +50,8 @@ settings! {
     LISTEN = Setting::new("listen", "ADDRESS", "127.0.0.1",
         "Where to listen: an IP address, with or without a port. 0.0.0.0 is every IPv4 interface");
     PORT = Setting::new("port", "PORT", "8080", "The port, where --listen has none. 0 lets the system choose").or("PORT");
+    ADMIN_LISTEN = Setting::new("admin-listen", "ADDRESS:PORT", "none",
+        "Where to listen for operators, like 127.0.0.1:8081: health, metrics, and the log level, which can be changed there");
     DATA_DIR = Setting::new("data-dir", "DIR", "./data", "Where the server keeps its id, its lock and its database");
     SERVER_ID = Setting::new("server-id", "ID", "kept in the data directory",
         "Whose containers these are, over restarts: 26 characters, a ULID");
@@ -108,6 +110,8 @@ settings! {
     MAX_WAITING_PER_FUNCTION = Setting::new("max-waiting-per-function", "NUMBER", "1000",
         "Calls of one function that may wait for a container");
     MAX_WAITING = Setting::new("max-waiting", "NUMBER", "10000", "Calls that may wait for a container");
+    MAX_QUEUED_PER_APP = Setting::new("max-queued-per-app", "NUMBER", "100000",
+        "Asynchronous calls of one app that may wait and run at a time");
     MAX_LOG = Setting::new("max-log", "SIZE", "1MiB", "Stored log of one call");
     PREREAD = Setting::new("preread", "SIZE", "256KiB", "How much of a request body is read before a container is asked for");
     MAX_HELD_BODIES = Setting::new("max-held-bodies", "SIZE", "256MiB",
@@ -125,6 +129,7 @@ settings! {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     use super::*;
 
@@ -175,5 +180,40 @@ mod tests {
         let text = std::fs::read_to_string(path).unwrap();
         let table = markdown();
         assert!(text.contains(&table), "docs/configuration.md lacks this table:\n\n{table}");
+    }
+
+    /// The text of the files below a directory whose names end so.
+    fn sources(directory: &Path, text: &mut String) {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, text);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text.push_str(&std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+
+    /// docs/limits.md names a setting, its default and a test in each row.
+    #[test]
+    fn every_documented_limit_has_its_setting_its_default_and_its_test() {
+        let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        let mut tests = String::new();
+        for directory in ["crates", "tests"] {
+            sources(&root.join(directory), &mut tests);
+        }
+        let text = std::fs::read_to_string(root.join("docs/limits.md")).unwrap();
+        let rows: Vec<Vec<&str>> = text
+            .lines()
+            .filter(|line| line.starts_with("| ") && line.contains("`--"))
+            .map(|line| line.trim_matches('|').split('|').map(|cell| cell.trim().trim_matches('`')).collect())
+            .collect();
+        assert!(rows.len() >= 15, "{rows:?}");
+        for row in rows {
+            let [_, flag, default, _, test] = row[..] else { panic!("{row:?}") };
+            let setting = ALL.iter().find(|setting| format!("--{}", setting.flag) == flag);
+            assert_eq!(setting.map(|setting| setting.default), Some(default), "{flag}");
+            assert!(tests.contains(&format!("fn {test}(")), "{flag}: there is no test called {test}");
+        }
     }
 }

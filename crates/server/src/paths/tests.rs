@@ -1,9 +1,12 @@
+use std::collections::BTreeSet;
+
+use super::endpoints::{Endpoint, Methods, Taken};
 use super::*;
 
 fn on(method: &str, path: &str) -> Result<String, String> {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let path = decode(path).map_err(|error| error.to_string())?;
-    resolve(&method, &path).map(|operation| format!("{operation:?}")).map_err(|refusal| match refusal {
+    resolve(Door::Public, &method, &path).map(|operation| format!("{operation:?}")).map_err(|refusal| match refusal {
         Refusal::Error(error) => error.to_string(),
         Refusal::Redirect { status, path } => format!("{} {path}", status.as_u16()),
     })
@@ -29,6 +32,70 @@ fn every_endpoint_of_the_contract_is_found() {
         ("GET", "/v1/apps/a/calls", "ListCalls(\"a\")"),
     ] {
         assert_eq!(on(method, path).as_deref(), Ok(operation), "{method} {path}");
+    }
+}
+
+/// CONNECT is not among them: OpenAPI has no word for it.
+const DESCRIBED: [Method; 8] = [
+    Method::GET,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::HEAD,
+    Method::OPTIONS,
+    Method::DELETE,
+    Method::TRACE,
+];
+
+#[test]
+fn the_description_has_every_endpoint_and_no_other() {
+    let description: serde_json::Value = serde_saphyr::from_str(include_str!("../../../../api-spec/v1.yaml")).unwrap();
+    let mut described = BTreeSet::new();
+    for (template, item) in description["paths"].as_object().unwrap() {
+        for (key, operation) in item.as_object().unwrap() {
+            let Ok(method) = key.to_uppercase().parse::<Method>() else { panic!("{key}") };
+            if DESCRIBED.contains(&method) {
+                let name = operation["operationId"].as_str().unwrap();
+                assert!(described.insert((template.clone(), method.to_string(), name.to_owned())), "{name} twice");
+            }
+        }
+    }
+    let mut served = BTreeSet::new();
+    for endpoint in ENDPOINTS {
+        for method in DESCRIBED.into_iter().filter(|method| endpoint.methods.include(method)) {
+            // HEAD goes with GET, and the description says so once.
+            let implied = method == Method::HEAD && matches!(endpoint.methods, Methods::Get);
+            if !implied {
+                let name = operation_id(endpoint, &method);
+                served.insert((endpoint.template.to_owned(), method.to_string(), name));
+            }
+        }
+    }
+    assert_eq!(described, served);
+}
+
+/// An operation is called as its variant; what calls functions has a name for each method, as OpenAPI wants it.
+fn operation_id(endpoint: &Endpoint, method: &Method) -> String {
+    let operation = format!("{:?}", (endpoint.operation)(Taken::default()));
+    let name = operation.split(['(', ' ']).next().unwrap();
+    match name {
+        "Invoke" => {
+            let root = if endpoint.template.ends_with("{route}") { "" } else { "Root" };
+            let (first, rest) = method.as_str().split_at(1);
+            format!("Call{root}{first}{}", rest.to_lowercase())
+        }
+        name => name.to_owned(),
+    }
+}
+
+#[test]
+fn no_two_endpoints_fit_the_same_request() {
+    for endpoint in ENDPOINTS {
+        let path = endpoint.template.replace("{app}", "a").replace("{call}", "c").replace("{route}", "r");
+        for method in Methods::ALL {
+            let fits = ENDPOINTS.iter().filter(|other| other.methods.include(&method) && other.take(&path).is_some());
+            assert!(fits.count() <= 1, "{method} {path}");
+        }
     }
 }
 
@@ -112,6 +179,8 @@ fn what_leads_nowhere_is_not_found_whatever_the_method() {
         ("GET", "/v1/apps/a/calls//"),
         ("GET", "/v1/apps/a/calls//log"),
         ("GET", "/v1/apps/a/calls/c/logs"),
+        ("GET", "/log-level"),
+        ("PUT", "/log-level"),
         ("OPTIONS", "*"),
     ] {
         assert_eq!(on(method, path), Err("Path not found".to_owned()), "{method} {path}");

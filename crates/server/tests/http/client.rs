@@ -12,6 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::description::{Answered, Asked};
+
 /// Longer than anything a test waits for, shorter than the patience of whoever runs it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -58,8 +60,17 @@ impl Reply {
     }
 }
 
-/// Sends one request on a connection of its own and reads the response.
+/// Sends one request on a connection of its own and reads the response, which has to be as the API's description says.
 pub(crate) async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> Reply {
+    let path = request.uri().path().to_owned();
+    let asked = Asked { method: request.method().clone(), path, headers: request.headers().clone() };
+    let reply = exchange(address, request).await;
+    asked.is_described_with(&Answered { status: reply.status, headers: &reply.headers, body: &reply.body });
+    reply
+}
+
+/// The same for the operators' door, which is not described there.
+pub(crate) async fn exchange(address: SocketAddr, request: Request<Full<Bytes>>) -> Reply {
     let exchange = async {
         let stream = TcpStream::connect(address).await.unwrap();
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));

@@ -7,6 +7,8 @@ mod calls;
 mod changes;
 mod client;
 mod cors;
+#[path = "../../../../tests/description.rs"]
+mod description;
 mod errors;
 mod execution;
 mod hostile;

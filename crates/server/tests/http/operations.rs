@@ -1,7 +1,10 @@
 //! What the server tells of itself.
 
+use std::net::Ipv4Addr;
+
 use hearth_drivers::scripted::programs;
 
+use crate::client::{self, request};
 use crate::test_app::{Options, TestApp};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -10,6 +13,9 @@ async fn the_greeting_and_the_version_are_as_clients_know_them() {
     app.get("/").await.is_ok(r#"{"goto":"https://github.com/fnproject/fn","hello":"world!"}"#);
     app.get("/version").await.is_ok(&format!(r#"{{"version":"{}"}}"#, hearth_server::VERSION));
     app.get("/live").await.is_ok(r#"{"status":"live"}"#);
+    let described = app.get("/v1/openapi.yaml").await;
+    assert_eq!(described.values("content-type"), ["application/yaml"]);
+    assert!(described.text().starts_with("openapi: 3.1.0\n"));
     let head = app.send("HEAD", "/version", "").await;
     assert_eq!((head.status.as_u16(), head.text().as_str()), (200, ""));
     assert_eq!(head.values("content-length"), ["19"]);
@@ -84,7 +90,7 @@ async fn label_values_never_come_from_clients() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ready_says_what_stands_in_the_way() {
     let app = TestApp::start().await;
-    let status = |reply: crate::client::Reply| (reply.status.as_u16(), reply.text());
+    let status = |reply: client::Reply| (reply.status.as_u16(), reply.text());
     assert_eq!(status(app.get("/ready").await), (503, r#"{"status":"starting"}"#.to_owned()));
     app.readiness.open();
     assert_eq!(status(app.get("/ready").await), (200, r#"{"status":"ready"}"#.to_owned()));
@@ -95,5 +101,37 @@ async fn ready_says_what_stands_in_the_way() {
     assert_eq!(status(app.get("/ready").await), (503, r#"{"status":"database unavailable"}"#.to_owned()));
     app.readiness.close();
     assert_eq!(status(app.get("/ready").await), (503, r#"{"status":"shutting down"}"#.to_owned()));
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_have_a_door_of_their_own_and_change_the_log_level_there() {
+    let app =
+        Options::default().server(|server| server.admin_listen = Some((Ipv4Addr::LOCALHOST, 0).into())).start().await;
+    let admin = app.serving.admin_address().unwrap();
+    let send = async |method, path, body: &'static str| client::exchange(admin, request(method, path, body)).await;
+    send("GET", "/live", "").await.is_ok(r#"{"status":"live"}"#);
+    assert_eq!(send("GET", "/metrics", "").await.status, 200);
+    send("GET", "/log-level", "").await.is_ok(r#"{"level":"info"}"#);
+    send("PUT", "/log-level", "debug\n").await.is_ok(r#"{"level":"debug"}"#);
+    send("PUT", "/log-level", "loud").await.is_error(400, "Invalid log level.");
+    send("GET", "/log-level", "").await.is_ok(r#"{"level":"debug"}"#);
+    for (method, path) in [("GET", "/v1/apps"), ("GET", "/r/app/e"), ("POST", "/log-level")] {
+        send(method, path, "").await.is_error(404, "Path not found");
+    }
+    app.send("PUT", "/log-level", "debug").await.is_error(404, "Path not found");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_can_look_while_the_server_drains() {
+    let app =
+        Options::default().server(|server| server.admin_listen = Some((Ipv4Addr::LOCALHOST, 0).into())).start().await;
+    let admin = app.serving.admin_address().unwrap();
+    app.readiness.close();
+    assert_eq!(app.serving.drain(client::PATIENCE).await, 0);
+    assert!(tokio::net::TcpStream::connect(app.address).await.is_err(), "the public door is closed");
+    let ready = client::exchange(admin, request("GET", "/ready", "")).await;
+    assert_eq!((ready.status.as_u16(), ready.text().as_str()), (503, r#"{"status":"shutting down"}"#));
     app.stop().await;
 }

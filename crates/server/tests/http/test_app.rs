@@ -1,7 +1,7 @@
 //! A whole server for one test: its own directory, port, store, agent and containers.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use hearth_datastore::{Datastore, DefinitionStore, Definitions, Node, Recorder, 
 use hearth_drivers::scripted::{Program, Script, ScriptedDriver};
 use hearth_models::{InstanceId, ServerId};
 use hearth_queue::{Queue, QueueSettings};
-use hearth_server::{Parts, Readiness, Server, Serving, Settings};
+use hearth_server::{LogLevel, Parts, Readiness, Server, Serving, Settings};
 use http::Request;
 use http_body_util::Full;
 use prometheus::Registry;
@@ -41,6 +41,24 @@ pub(crate) struct TestApp {
     // Aborted when dropped.
     _tasks: JoinSet<()>,
     _directory: TempDir,
+}
+
+/// A level that knows two words.
+#[derive(Debug)]
+struct Level(Mutex<String>);
+
+impl LogLevel for Level {
+    fn get(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn set(&self, word: &str) -> bool {
+        let known = ["info", "debug"].contains(&word);
+        if known {
+            *self.0.lock().unwrap() = word.to_owned();
+        }
+        known
+    }
 }
 
 impl Options {
@@ -91,6 +109,7 @@ impl Options {
             engine: driver,
             registry,
             readiness: readiness.clone(),
+            log_level: Arc::new(Level(Mutex::new("info".to_owned()))),
         };
         let settings = Settings { listen: (Ipv4Addr::LOCALHOST, 0).into(), ..self.server };
         let serving = Server::bind(settings, parts).await.unwrap().serve();

@@ -1,5 +1,6 @@
 //! Connections: slow clients, too many of them, broken requests, and how a server ends.
 
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use hearth_drivers::Exit;
@@ -202,4 +203,51 @@ async fn a_drain_has_a_deadline_and_what_is_left_is_cut() {
     let closing = app.serving.close(Duration::from_millis(100));
     timeout(PATIENCE, closing).await.expect("closing does not wait for the function");
     read_to_end(&mut stream).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_on_its_way_when_the_drain_begins_is_answered() {
+    let app = TestApp::start().await;
+    let mut fresh = TcpStream::connect(app.address).await.unwrap();
+    let mut used = TcpStream::connect(app.address).await.unwrap();
+    used.write_all(GET_VERSION).await.unwrap();
+    let first = read_answer(&mut used).await;
+    assert!(!first.contains("Connection: close"), "{first}");
+    let drain = app.serving.drain(PATIENCE);
+    let (left, answers) = tokio::join!(drain, async {
+        let mut answers = Vec::new();
+        for stream in [&mut fresh, &mut used] {
+            stream.write_all(GET_VERSION).await.unwrap();
+            answers.push(read_to_end(stream).await);
+        }
+        answers
+    });
+    assert_eq!(left, 0);
+    for answer in answers {
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("Connection: close"), "{answer:?}");
+    }
+    app.stop().await;
+}
+
+/// Reads an answer of the server itself, which ends with a brace, on a connection that stays open.
+async fn read_answer(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}") {
+        answer.push(timeout(PATIENCE, stream.read_u8()).await.unwrap().unwrap());
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+/// On one thread, so that nothing is accepted between the connection and the drain.
+#[tokio::test]
+async fn who_was_connected_when_the_drain_began_is_served() {
+    let app = TestApp::start().await;
+    let mut early = std::net::TcpStream::connect(app.address).unwrap();
+    early.write_all(b"GET /version HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    assert_eq!(app.serving.drain(PATIENCE).await, 0);
+    let mut answer = String::new();
+    early.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("Connection: close"), "{answer}");
+    assert!(std::net::TcpStream::connect(app.address).is_err());
+    app.stop().await;
 }

@@ -1,5 +1,6 @@
 //! Opening a store: the connections, the schema.
 
+mod inspect;
 mod server;
 mod sqlite;
 
@@ -14,6 +15,7 @@ use super::dialect::Dialect;
 use super::url::Target;
 use crate::{Datastore, Error, Result};
 
+pub use inspect::{Inspected, inspect};
 pub(super) use server::open_server;
 pub(super) use sqlite::open_sqlite;
 #[cfg(test)]

@@ -21,7 +21,7 @@ const WRITERS: u32 = 4;
 /// How long an operation waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the first connection may take.
-const FIRST: Duration = Duration::from_secs(10);
+pub(super) const FIRST: Duration = Duration::from_secs(10);
 /// How long the schema may take, which another server may be bringing up to date.
 const PREPARING: Duration = Duration::from_mins(10);
 /// How long a connection may take to show that it works when it comes back.
