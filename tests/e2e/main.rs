@@ -24,6 +24,7 @@ mod images;
 mod isolation;
 mod logs;
 mod management;
+mod mariadb;
 mod operations;
 mod outcomes;
 mod postgres;

@@ -126,7 +126,8 @@ impl Definitions {
                 Err(failed) if failed.1.generation < asked.generation => {}
                 Err(failed) => match &failed.0 {
                     Error::Model(error) => return self.not_there(key, error.clone(), failed.1).await,
-                    _ => return Err(Error::Unavailable(Box::new(Shared(failed)))),
+                    Error::Unavailable(_) => return Err(Error::Unavailable(Box::new(Shared(failed)))),
+                    _ => return Err(Error::Database(Box::new(Shared(failed)))),
                 },
             }
         }

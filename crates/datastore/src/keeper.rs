@@ -76,7 +76,7 @@ impl Keeper {
     /// A keeper of the calls of `calls`, which are those of the apps of `store`.
     #[must_use]
     pub fn new(store: Arc<dyn Datastore>, calls: Arc<dyn History>, settings: KeeperSettings) -> Self {
-        Self { store, calls, settings, kept: Arc::default(), pace: Pace::default(), on_duty_until: None }
+        Self { store, calls, settings, kept: Arc::default(), pace: Pace::new(), on_duty_until: None }
     }
 
     /// Tells what this keeper does.
@@ -101,8 +101,10 @@ impl Keeper {
     }
 
     async fn work(&mut self, next_round: &mut Instant) -> Result<()> {
+        self.pace.restart();
         // An app that cannot be purged keeps nobody from being trimmed.
         let purged = self.purge_removed().await;
+        self.pace.restart();
         self.trim_all(next_round).await?;
         purged
     }
@@ -217,21 +219,38 @@ fn lock(kept: &Mutex<Kept>) -> MutexGuard<'_, Kept> {
 
 /// How many rows go at a time, and how long nothing does after that.
 ///
-/// A batch holds up whoever wants to write meanwhile, so it should be short, and rare enough that few calls meet one.
+/// A batch holds up whoever wants to write meanwhile, and takes a processor from the calls, so it should be short, and
+/// rare enough that few calls meet one. But what is removed has to keep up with what comes in: work that takes long gets
+/// more of the time, step by step.
 #[derive(Debug)]
 struct Pace {
     size: usize,
+    /// When this work began.
+    since: Instant,
 }
 
 impl Pace {
-    const LEAST: usize = 10;
+    const LEAST: usize = 50;
     const MOST: usize = 1000;
     /// The time that a batch should take.
-    const BATCH: Duration = Duration::from_millis(8);
-    /// Pauses are so many times as long as the batch before them.
-    const PAUSES: u32 = 4;
+    const BATCH: Duration = Duration::from_millis(3);
+    /// Pauses are so many times as long as the batch before them, for as long as that is enough.
+    const PAUSES: u32 = 16;
+    /// So many when the work has no end.
+    const FEWEST_PAUSES: u32 = 2;
+    /// After each such time pauses are halved.
+    const STEP: Duration = Duration::from_mins(3);
     const SHORTEST: Duration = Duration::from_millis(10);
     const LONGEST: Duration = Duration::from_secs(2);
+
+    fn new() -> Self {
+        Self { size: 100, since: Instant::now() }
+    }
+
+    /// Something new is begun.
+    fn restart(&mut self) {
+        self.since = Instant::now();
+    }
 
     /// A batch took so long. Returns how long to leave the store to others.
     fn after(&mut self, took: Duration) -> Duration {
@@ -240,33 +259,47 @@ impl Pace {
         } else if took < Self::BATCH / 2 {
             self.size = (self.size * 2).min(Self::MOST);
         }
-        (took * Self::PAUSES).clamp(Self::SHORTEST, Self::LONGEST)
-    }
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self { size: 100 }
+        let steps = self.since.elapsed().as_secs() / Self::STEP.as_secs();
+        let halved = u32::try_from(steps).ok().and_then(|steps| Self::PAUSES.checked_shr(steps)).unwrap_or(0);
+        (took * halved.max(Self::FEWEST_PAUSES)).clamp(Self::SHORTEST, Self::LONGEST)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::advance;
+
     use super::*;
 
-    #[test]
-    fn batches_grow_while_they_are_short_and_shrink_when_they_are_long() {
-        let mut pace = Pace::default();
+    #[tokio::test(start_paused = true)]
+    async fn batches_grow_while_they_are_short_and_shrink_when_they_are_long() {
+        let mut pace = Pace::new();
         let short = [200, 400, 800, 1000, 1000];
         for size in short {
-            assert_eq!(pace.after(Duration::from_millis(1)), Pace::SHORTEST);
+            assert_eq!(pace.after(Duration::from_micros(500)), Pace::SHORTEST);
             assert_eq!(pace.size, size);
         }
-        assert_eq!(pace.after(Duration::from_millis(6)), Duration::from_millis(24));
+        assert_eq!(pace.after(Duration::from_millis(2)), Duration::from_millis(32));
         assert_eq!(pace.size, 1000, "about right");
         for _ in 0..20 {
             assert_eq!(pace.after(Duration::from_secs(60)), Pace::LONGEST);
         }
         assert_eq!(pace.size, Pace::LEAST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_without_an_end_gets_more_of_the_time() {
+        let mut pace = Pace::new();
+        let batch = Duration::from_millis(10);
+        let mut pauses = Vec::new();
+        for _ in 0..6 {
+            pauses.push((pace.after(batch).as_millis() / batch.as_millis()) as u32);
+            advance(Pace::STEP).await;
+        }
+        assert_eq!(pauses, [16, 8, 4, 2, 2, 2]);
+        advance(Duration::from_secs(86_400)).await;
+        assert_eq!(pace.after(batch), batch * 2);
+        pace.restart();
+        assert_eq!(pace.after(batch), batch * 16);
     }
 }

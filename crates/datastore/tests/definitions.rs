@@ -170,3 +170,31 @@ async fn a_store_that_hangs_holds_nobody_up_for_long() {
     assert!(began.elapsed() <= Duration::from_millis(300), "{:?}", began.elapsed());
     assert_eq!(asked(&store), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_remembered_is_bounded() {
+    let store = Arc::new(Fake::default());
+    let settings = DefinitionsSettings { capacity: 10, ..DefinitionsSettings::default() };
+    let definitions = Definitions::new(Arc::clone(&store) as _, settings);
+    let paths: Vec<String> = (0..1000).map(|n| format!("/{n}")).collect();
+    for path in paths.iter().step_by(2) {
+        store.define("app", path, "i");
+    }
+    for _ in 0..2 {
+        for path in &paths {
+            assert_eq!(
+                image(&definitions, path).await.is_ok(),
+                store.with(|state| state.definitions.contains_key(&format!("app{path}")))
+            );
+        }
+    }
+    assert!(asked(&store) > 1900, "almost nothing was remembered: {}", asked(&store));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_store_fails_on_is_not_taken_for_a_store_that_is_away() {
+    let (store, definitions) = definitions();
+    store.with(|state| state.broken = true);
+    let error = image(&definitions, "/a").await.unwrap_err();
+    assert!(matches!(error, Error::Database(_)), "{error:?}");
+}

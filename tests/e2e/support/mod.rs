@@ -3,6 +3,7 @@
 mod client;
 mod docker;
 mod eventually;
+mod mariadb;
 mod postgres;
 mod private_engine;
 mod record;
@@ -13,6 +14,7 @@ mod server;
 pub(crate) use client::{Reply, Request};
 pub(crate) use docker::{Engine, FIXTURE};
 pub(crate) use eventually::eventually;
+pub(crate) use mariadb::MariaDb;
 pub(crate) use postgres::{Cut, Postgres};
 pub(crate) use private_engine::PrivateEngine;
 pub(crate) use record::{MEASURES, Record};

@@ -15,7 +15,7 @@ use super::eventually::eventually;
 /// Made by scripts/databases.sh.
 const IMAGE: &str = "hearth/postgres:test";
 /// By which scripts/databases.sh finds what a killed test left behind.
-const OWNER: &str = "hearth.databases.caller";
+pub(super) const OWNER: &str = "hearth.databases.caller";
 /// A container, an initial database, and a start, on a busy machine.
 const STARTING: Duration = Duration::from_secs(90);
 
@@ -31,9 +31,9 @@ pub(crate) struct Postgres {
 
 /// A container that is removed when this is dropped.
 #[derive(Debug)]
-struct Container {
-    id: String,
-    engine: Engine,
+pub(super) struct Container {
+    pub(super) id: String,
+    pub(super) engine: Engine,
 }
 
 impl Drop for Container {

@@ -19,6 +19,8 @@ use hearth_models::{
 pub(crate) struct State {
     /// Every operation fails as if the database were away.
     pub(crate) away: bool,
+    /// Every operation fails as if the database made no sense.
+    pub(crate) broken: bool,
     /// Every operation takes this long.
     pub(crate) delay: Duration,
     /// That many groups are stored and then reported as failed: their commit's answer was lost.
@@ -56,6 +58,9 @@ impl Fake {
         self.with(|state| {
             if state.away {
                 return Err(Error::Unavailable("the fake is away".into()));
+            }
+            if state.broken {
+                return Err(Error::Database("the fake is broken".into()));
             }
             f(state)
         })
