@@ -128,8 +128,8 @@ impl Recorder {
     }
 
     /// A call ended. The record is taken over before this returns and can be read at once (that of an asynchronous call
-    /// once it is stored); it cannot be lost by the caller any more. Over the bound too: what was accepted is kept, and [`has_room`](Self::has_room) is what holds new
-    /// calls back.
+    /// once it is stored: should this process die before, the call is run again); it cannot be lost by the caller any more.
+    /// Over the bound too: what was accepted is kept, and [`has_room`](Self::has_room) is what holds new calls back.
     pub fn accept(&self, record: Record) {
         let Shared { settings, table, backlog, .. } = &*self.shared;
         if settings.recording == Recording::Asynchronous && record.call.call_type == CallType::Sync {
@@ -138,11 +138,7 @@ impl Recorder {
             return;
         }
         let record = Arc::new(record);
-        match record.call.call_type {
-            CallType::Sync => table.put_ended(Arc::clone(&record)),
-            // Until it is stored it is no result: should this process die, the call is run again.
-            CallType::Async => table.forget(record.call.id),
-        }
+        table.put_ended(Arc::clone(&record));
         backlog.push(record);
     }
 
