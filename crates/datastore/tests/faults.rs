@@ -183,7 +183,7 @@ const DIRECTORY: &str = "HEARTH_TEST_DIRECTORY";
 
 /// Records calls until it is killed. Prints the id of each before it hands it over, and how many are stored.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the process that is killed in a_kill_loses_at_most_the_last_group"]
+#[ignore = "not a test by itself: it never ends; a_kill_loses_at_most_the_last_group starts it, and kills it"]
 async fn records_calls_until_it_is_killed() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
     let store = store(Path::new(&directory)).await;

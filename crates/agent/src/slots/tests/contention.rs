@@ -1,5 +1,7 @@
 //! What holds when there is not enough: of memory, of CPUs, of containers.
 
+use std::collections::BTreeMap;
+
 use super::*;
 
 #[test]
