@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use crate::env::{base_env, full_env, is_protected};
 use crate::formats::http::{BodyFraming, request_head};
 use crate::formats::json;
-use crate::invocation::{Invocation, Request};
+use crate::invocation::{Invocation, Request, Timing, Via};
 
 /// The lines of the input are, in turn: parameter, target, host, body, then headers.
 ///
@@ -95,7 +95,9 @@ pub(crate) fn invocation(route: String, target: String, host: String) -> Invocat
         function: Arc::new(function),
         trigger: None,
         fn_path: "/f".into(),
+        timing: Timing::FromAccept,
         request: Request {
+            via: Via::Http,
             method: Method::POST,
             url: format!("http://{host}{target}"),
             target,

@@ -185,6 +185,12 @@ impl Shared {
         unattended: Option<Unattended>,
     ) -> Result<Answer, Failure> {
         let stop = &self.dispatch.stop;
+        if invocation.function.format == Format::HttpStream {
+            return Err(refuse(
+                live,
+                Error::StartFailed("functions of the format http-stream cannot be run yet".to_owned()),
+            ));
+        }
         let prepared = async {
             let limit = self.preread(invocation.function.format);
             let prefix = timeout_at(clock.start_by, Prefix::read(body, limit, &self.bodies)).await;

@@ -305,7 +305,7 @@ impl Wire {
         let bound = match format {
             // Its exit code is part of its answer.
             Format::Default => deadline,
-            Format::Http | Format::Json => deadline.min(Instant::now() + TELL_EXIT),
+            Format::Http | Format::Json | Format::HttpStream => deadline.min(Instant::now() + TELL_EXIT),
         };
         let mut exit = timeout_at(bound, &mut self.exit).await;
         if exit.is_err() && format != Format::Default {
@@ -411,7 +411,7 @@ fn read_answer(work: &mut Work) -> Result<bool, Error> {
 const fn may_stay_unread(format: Format) -> u64 {
     match format {
         Format::Json => 2,
-        Format::Default | Format::Http => 0,
+        Format::Default | Format::Http | Format::HttpStream => 0,
     }
 }
 

@@ -156,7 +156,7 @@ pub(crate) mod tests {
     use http::{HeaderMap, HeaderValue, Method, Version};
 
     use super::*;
-    use crate::invocation::Request;
+    use crate::invocation::{Request, Timing, Via};
 
     fn config(entries: &[(&str, &str)]) -> Config {
         Config(entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
@@ -194,7 +194,9 @@ pub(crate) mod tests {
             function: Arc::new(function(format, config(&[("r_cfg", "rv"), ("MODE", "http-raw")]))),
             trigger: None,
             fn_path: "/http".into(),
+            timing: Timing::FromAccept,
             request: Request {
+                via: Via::Http,
                 method: Method::POST,
                 target: "/r/specx/http".to_owned(),
                 url: "http://127.0.0.1:8081/r/specx/http".to_owned(),

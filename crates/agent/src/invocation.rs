@@ -52,13 +52,39 @@ pub struct Invocation {
     pub trigger: Option<Arc<Trigger>>,
     /// The source of the function's first trigger, which is `FN_PATH` in its environment.
     pub fn_path: Arc<str>,
+    /// From when on its time counts.
+    pub timing: Timing,
     /// The request, without its body.
     pub request: Request,
+}
+
+/// From when on the time of a call counts. Of a call of the queue only the execution is limited, whatever this says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timing {
+    /// From its acceptance: it has to start within half its timeout and to be over at the end of it. Calls of API v1.
+    FromAccept,
+    /// From its slot: it waits for one at most 30 s, or its timeout where that is longer, and then has its full timeout.
+    /// Calls of API v2.
+    FromSlot,
+}
+
+/// How a request came, which decides what an `http-stream` function is told of it and what of its answer counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Via {
+    /// As an HTTP request that is the function's to answer: over a route of v1 or a trigger of v2. The request is framed
+    /// in headers (`Fn-Http-Method`, `Fn-Http-Request-Url`, `Fn-Http-H-*`) and so are status and headers of the answer.
+    #[default]
+    Http,
+    /// As a direct invocation: headers pass as they are in both directions, but for those of the connection, and the
+    /// status is 200.
+    Direct,
 }
 
 /// The request as the function is to see it.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// How it came.
+    pub via: Via,
     /// Its method.
     pub method: Method,
     /// Path and query as the client wrote them.

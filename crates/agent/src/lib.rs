@@ -37,7 +37,7 @@ pub use agent::{Agent, Occupancy, empty_body, full_body};
 pub use background::{Background, submission};
 pub use body::{Aborted, AnswerBody};
 pub use capacity::memory_capacity;
-pub use invocation::{Answer, BodyError, Failure, Invocation, Request, RequestBody};
+pub use invocation::{Answer, BodyError, Failure, Invocation, Request, RequestBody, Timing, Via};
 pub use metrics::{CallCounts, Metrics};
 pub use settings::Settings;
 

@@ -120,7 +120,7 @@ impl Outgoing {
         self.pending = match invocation.function.format {
             Format::Default => body.bytes,
             Format::Json => json::request(invocation, &body.bytes),
-            Format::Http => {
+            Format::Http | Format::HttpStream => {
                 let framing = framing(invocation, body.bytes.len() as u64);
                 self.chunked = framing == http_format::BodyFraming::Chunked;
                 let mut bytes = BytesMut::from(http_format::request_head(invocation, framing));

@@ -11,33 +11,46 @@ use crate::background::Transcript;
 use crate::formats::Decoder;
 use crate::live::LiveCall;
 use crate::outgoing::{Outgoing, Prefix};
-use crate::{Invocation, Settings};
+use crate::{Invocation, Settings, Timing};
 
 /// An answer is held back for so long after its first byte.
 const HOLD: Duration = Duration::from_millis(20);
 /// The same for `default`, where the exit code is part of the outcome.
 const HOLD_COLD: Duration = Duration::from_millis(100);
 
-/// The times of a call that count from its acceptance.
+/// The times of a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
-    /// A call that has not started by then is refused: half its time is gone.
+    /// A call that has not started by then is refused.
     pub(crate) start_by: Instant,
+    /// A call that is not over by then is stopped. Until it starts, the latest that this can become.
     pub(crate) deadline: Instant,
+    /// Its deadline counts from its start.
+    from_slot: bool,
 }
 
 impl Clock {
     pub(crate) fn start(live: &LiveCall, invocation: &Invocation) -> Self {
-        let timeout = invocation.function.limits.timeout();
-        Self { start_by: live.accepted() + timeout / 2, deadline: live.accepted() + timeout }
+        /// That a short timeout of its execution leaves for its wait.
+        const SHORTEST_WAIT: Duration = Duration::from_secs(30);
+        let (accepted, timeout) = (live.accepted(), invocation.function.limits.timeout());
+        match invocation.timing {
+            Timing::FromAccept => {
+                Self { start_by: accepted + timeout / 2, deadline: accepted + timeout, from_slot: false }
+            }
+            Timing::FromSlot => Self::from_slot(accepted + timeout.max(SHORTEST_WAIT), timeout),
+        }
     }
 
     /// That of a call of the queue, whose execution alone is limited.
     pub(crate) fn unattended(live: &LiveCall, invocation: &Invocation) -> Self {
         /// For its image, and for a container of its own.
         const PREPARE: Duration = Duration::from_secs(300);
-        let start_by = live.accepted() + PREPARE;
-        Self { start_by, deadline: start_by + invocation.function.limits.timeout() }
+        Self::from_slot(live.accepted() + PREPARE, invocation.function.limits.timeout())
+    }
+
+    fn from_slot(start_by: Instant, timeout: Duration) -> Self {
+        Self { start_by, deadline: start_by + timeout, from_slot: true }
     }
 }
 
@@ -103,7 +116,7 @@ impl Work {
     pub(crate) fn begin(&mut self) {
         self.live.start();
         self.responder.started(self.live.waited());
-        if self.unattended.is_some() {
+        if self.clock.from_slot {
             self.clock.deadline = Instant::now() + self.invocation.function.limits.timeout();
         }
     }

@@ -69,6 +69,8 @@ words! {
         Http = "http",
         /// Hot: one JSON object per call over stdin and stdout.
         Json = "json",
+        /// Hot: HTTP/1.1 over a Unix socket that the function listens on.
+        HttpStream = "http-stream",
     }
 }
 

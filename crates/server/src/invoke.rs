@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::Response;
-use hearth_agent::{Invocation, Request, submission};
+use hearth_agent::{Invocation, Request, Timing, Via, submission};
 use hearth_datastore::Resolved;
 use hearth_models::{CallId, CallType, Error, Priority, clean_path};
 use hearth_queue::AcceptError;
@@ -101,6 +101,7 @@ fn invocation(id: CallId, resolved: &Resolved, app: &str, rest: Option<&str>, he
         function: Arc::clone(&resolved.function),
         trigger: Some(Arc::clone(&resolved.trigger)),
         fn_path: Arc::clone(&resolved.fn_path),
+        timing: Timing::FromAccept,
         request: request(head, params),
     }
 }
@@ -111,6 +112,7 @@ fn request(head: request::Parts, params: Vec<(&'static str, String)>) -> Request
     let host = head.uri.authority().map(http::uri::Authority::as_str).or(named);
     let host = host.unwrap_or_default();
     Request {
+        via: Via::Http,
         url: ["http://", host, target].concat(),
         target: target.to_owned(),
         host: host.to_owned(),

@@ -12,7 +12,7 @@ use http::header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use serde::{Deserialize, Serialize};
 
-use crate::{Invocation, Request};
+use crate::{Invocation, Request, Via};
 
 const VERSION: u32 = 1;
 
@@ -20,6 +20,9 @@ const VERSION: u32 = 1;
 struct Stored {
     v: u32,
     app: String,
+    /// It is a direct invocation; left out where it is not, as by versions that knew no other.
+    #[serde(default, skip_serializing_if = "is_false")]
+    direct: bool,
     method: String,
     target: String,
     url: String,
@@ -27,6 +30,11 @@ struct Stored {
     http_10: bool,
     headers: Vec<(String, String)>,
     params: Vec<(String, String)>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// Why a stored request cannot be read.
@@ -68,7 +76,7 @@ pub fn submission(
 }
 
 fn encode(invocation: &Invocation, length: usize) -> serde_json::Result<String> {
-    let Request { method, target, url, host, version, headers, params } = &invocation.request;
+    let Request { via, method, target, url, host, version, headers, params } = &invocation.request;
     let mut headers = headers.clone();
     // The body is all there, however it came.
     let framed = headers.remove(TRANSFER_ENCODING).is_some() | headers.remove(CONTENT_LENGTH).is_some();
@@ -80,6 +88,7 @@ fn encode(invocation: &Invocation, length: usize) -> serde_json::Result<String> 
     serde_json::to_string(&Stored {
         v: VERSION,
         app: invocation.app.name.clone(),
+        direct: *via == Via::Direct,
         method: method.to_string(),
         target: target.clone(),
         url: url.clone(),
@@ -107,6 +116,7 @@ pub(super) fn decode(head: &str) -> Result<(String, Request), Unreadable> {
         Some((name, value))
     };
     let request = Request {
+        via: if stored.direct { Via::Direct } else { Via::Http },
         method: Method::from_bytes(stored.method.as_bytes()).map_err(http::Error::from)?,
         target: stored.target,
         url: stored.url,
@@ -145,6 +155,7 @@ mod tests {
         let expected = &invocation.request;
         assert_eq!((&request.method, &request.target), (&expected.method, &expected.target));
         assert_eq!((&request.url, &request.host), (&expected.url, &expected.host));
+        assert_eq!(request.via, Via::Http);
         assert_eq!((request.version, &request.params), (expected.version, &expected.params));
         assert_eq!(request.headers, expected.headers);
     }
@@ -164,6 +175,13 @@ mod tests {
             assert_eq!(headers.get(CONTENT_LENGTH).map(|value| value.to_str().unwrap()), length);
             assert_eq!(headers.len(), usize::from(length.is_some()), "{headers:?}");
         }
+    }
+
+    #[test]
+    fn how_a_request_came_is_kept() {
+        let mut invocation = captured(Format::HttpStream);
+        invocation.request.via = Via::Direct;
+        assert_eq!(stored(&invocation, b"").via, Via::Direct);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tracing::Instrument;
 use super::gate::{Ask, Gate, View, Waiting};
 use super::{Attempt, Ended, request};
 use crate::slots::Demand;
-use crate::{Agent, Invocation};
+use crate::{Agent, Invocation, Timing};
 
 #[derive(Debug)]
 pub(super) struct Runner {
@@ -148,6 +148,7 @@ impl Runner {
             function: Arc::clone(&resolved.function),
             trigger: Some(Arc::clone(&resolved.trigger)),
             fn_path: Arc::clone(&resolved.fn_path),
+            timing: Timing::FromSlot,
             request,
         })
     }

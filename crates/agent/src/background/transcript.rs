@@ -3,7 +3,7 @@
 //! | format    | in the log                                                                     |
 //! |-----------|--------------------------------------------------------------------------------|
 //! | `default` | the bytes, among those of stderr                                               |
-//! | `http`    | status line, headers, empty line, body                                         |
+//! | `http`    | status line, headers, empty line, body; `http-stream` the same                 |
 //! | `json`    | one line: an object with the keys `body`, `content_type` and `protocol`        |
 
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ impl Transcript {
     /// What to write down of the next part of the answer.
     pub(crate) fn note(&mut self, event: &Event, mut log: impl FnMut(&[u8])) {
         match (self.format, event) {
-            (Format::Http, Event::Head(head)) => log(&http_head(head)),
+            (Format::Http | Format::HttpStream, Event::Head(head)) => log(&http_head(head)),
             (Format::Json, Event::Head(head)) => self.held = Some((head.clone(), BytesMut::new())),
             (Format::Json, Event::Data(bytes)) => {
                 if let Some((_, body)) = &mut self.held {
@@ -60,8 +60,8 @@ impl Transcript {
                     log(&json_line(&head, &body));
                 }
             }
-            (Format::Default | Format::Http, Event::Data(bytes)) => log(bytes),
-            (Format::Default, Event::Head(_)) | (Format::Default | Format::Http, Event::End) => {}
+            (Format::Default | Format::Http | Format::HttpStream, Event::Data(bytes)) => log(bytes),
+            (Format::Default, Event::Head(_)) | (Format::Default | Format::Http | Format::HttpStream, Event::End) => {}
         }
     }
 }

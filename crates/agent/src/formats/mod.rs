@@ -96,7 +96,7 @@ impl Decoder {
     pub(crate) fn for_call(format: Format, method: &Method, max: u64) -> Self {
         let answer = match format {
             Format::Default => Answer::Raw(raw::Answer::default()),
-            Format::Http => Answer::Http(http::Answer::new(method)),
+            Format::Http | Format::HttpStream => Answer::Http(http::Answer::new(method)),
             Format::Json => Answer::Json(json::Answer::new(max)),
         };
         Self { format, answer, input: Bytes::new(), closed: false, stage: Stage::Open, room: max, max }
@@ -199,7 +199,7 @@ impl Answer {
 pub(crate) fn is_ignorable(format: Format, bytes: &[u8]) -> bool {
     match format {
         Format::Default => bytes.is_empty(),
-        Format::Http => bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')),
+        Format::Http | Format::HttpStream => bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')),
         Format::Json => bytes.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')),
     }
 }

@@ -90,10 +90,10 @@ fn an_answer_over_the_limit_is_refused_in_every_format() {
     let small = |format| Decoder::for_call(format, &Method::GET, 4);
     let body_of = |format: Format, body: &str, chunked: bool| match format {
         Format::Default => body.to_owned(),
-        Format::Http if chunked => {
+        Format::Http | Format::HttpStream if chunked => {
             format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n{:x}\r\n{body}", body.len())
         }
-        Format::Http => format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()),
+        Format::Http | Format::HttpStream => format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()),
         Format::Json => format!(r#"{{"body":"{body}"}}"#),
     };
     for (format, chunked) in

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hearth_agent::{Agent, Background, Invocation, Metrics, Request, Settings, submission};
+use hearth_agent::{Agent, Background, Invocation, Metrics, Request, Settings, Timing, Via, submission};
 use hearth_datastore::{
     Datastore, DefinitionStore, Definitions, DefinitionsSettings, Node, Recorder, RecorderSettings, Standing, open,
 };
@@ -100,7 +100,9 @@ impl Stand {
             function: Arc::clone(&resolved.function),
             trigger: Some(Arc::clone(&resolved.trigger)),
             fn_path: Arc::clone(&resolved.fn_path),
+            timing: Timing::FromAccept,
             request: Request {
+                via: Via::Http,
                 method: Method::POST,
                 target: format!("/r/app{path}"),
                 url: format!("http://localhost/r/app{path}"),

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use hearth_agent::{Invocation, Timing, empty_body, full_body};
 use hearth_drivers::Exit;
 use hearth_drivers::scripted::programs::{http, http_echo, json_echo, json_with, response};
 use hearth_drivers::scripted::{Script, Stats, Step};
-use hearth_models::{Reason, Status};
+use hearth_models::{Error, Reason, Status};
 
 use crate::support::TestAgent;
 
@@ -224,7 +225,7 @@ async fn a_caller_that_leaves_costs_no_container_and_is_recorded_as_cancelled() 
 
     let invocation = function.invocation(|_| {});
     let running = invocation.id;
-    let left = test.agent.submit(invocation, hearth_agent::empty_body());
+    let left = test.agent.submit(invocation, empty_body());
     assert!(tokio::time::timeout(Duration::from_secs(1), left).await.is_err());
 
     let call = test.record(running).await;
@@ -241,7 +242,7 @@ async fn a_waiting_caller_that_leaves_leaves_the_line() {
     let function = test.function(r#"{"format":"http"}"#);
     let invocation = function.invocation(|_| {});
     let id = invocation.id;
-    let waiting = test.agent.submit(invocation, hearth_agent::empty_body());
+    let waiting = test.agent.submit(invocation, empty_body());
     assert!(tokio::time::timeout(Duration::from_secs(1), waiting).await.is_err());
     assert_eq!(test.agent.occupancy().waiting, 0);
     let call = test.record(id).await;
@@ -259,5 +260,33 @@ async fn a_call_that_cannot_start_within_half_its_timeout_is_refused() {
     assert_eq!(failure.waited, Duration::from_secs(5));
     let call = test.record(outcome.id).await;
     assert_eq!((call.status(), call.reason()), (Status::Error, Some(Reason::NoCapacity)));
+    test.ends_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_that_counts_from_the_slot_leaves_the_execution_its_full_timeout() {
+    let slow = http(|request| async move {
+        tokio::time::sleep(Duration::from_millis(String::from_utf8(request.body).unwrap().parse().unwrap())).await;
+        response(200, b"done")
+    });
+    let test = TestAgent::with(Script::new(slow).start(Step::takes(Duration::from_secs(29))), |_| {});
+    let function = test.function(r#"{"format":"http","timeout":2}"#);
+    let call = |millis: &'static str| {
+        let invocation = Invocation { timing: Timing::FromSlot, ..function.invocation(|_| {}) };
+        test.agent.submit(invocation, full_body(millis))
+    };
+    let answer = call("1900").await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.waited), (200, Duration::from_secs(29)));
+    let failure = call("2100").await.unwrap_err();
+    assert_eq!(failure.error, Error::TimedOut);
+    test.ends_clean().await;
+
+    let test = TestAgent::with(Script::new(http_echo()).start(Step::takes(Duration::from_secs(50))), |_| {});
+    for (timeout, waited) in [(2, 30), (40, 40)] {
+        let function = test.function(&format!(r#"{{"format":"http","timeout":{timeout}}}"#));
+        let invocation = Invocation { timing: Timing::FromSlot, ..function.invocation(|_| {}) };
+        let failure = test.agent.submit(invocation, empty_body()).await.unwrap_err();
+        assert_eq!((failure.error, failure.waited), (Error::Busy, Duration::from_secs(waited)));
+    }
     test.ends_clean().await;
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use hearth_agent::{Agent, Answer, Failure, Invocation, Metrics, Request, RequestBody, Settings, full_body};
+use hearth_agent::{
+    Agent, Answer, Failure, Invocation, Metrics, Request, RequestBody, Settings, Timing, Via, full_body,
+};
 use hearth_datastore::{
     CallStore, Error as StoreError, Node, Record, Recorded, Recorder, RecorderSettings, Result as StoreResult,
 };
@@ -115,6 +117,7 @@ pub(crate) struct TestFunction {
 impl TestFunction {
     pub(crate) fn invocation(&self, change: impl FnOnce(&mut Request)) -> Invocation {
         let mut request = Request {
+            via: Via::Http,
             method: Method::POST,
             target: "/r/app/f".to_owned(),
             url: "http://localhost/r/app/f".to_owned(),
@@ -130,6 +133,7 @@ impl TestFunction {
             function: Arc::clone(&self.function),
             trigger: Some(Arc::clone(&self.trigger)),
             fn_path: self.trigger.source.as_str().into(),
+            timing: Timing::FromAccept,
             request,
         }
     }
