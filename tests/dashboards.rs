@@ -45,8 +45,31 @@ fn expressions(value: &Value, found: &mut Vec<String>) {
 fn metrics(expression: &str) -> impl Iterator<Item = &str> {
     let words = expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     words.filter(|word| {
-        word.starts_with("hearth_") || word.starts_with("fn_") && !["fn_path", "fn_appname"].contains(word)
+        word.starts_with("hearth_")
+            || word.starts_with("process_")
+            || word.starts_with("fn_") && !["fn_path", "fn_appname"].contains(word)
     })
+}
+
+/// The spans of v1 contract B.9.2 that are a server's (`docker_auth` never was one, `lb_*` are the load balancer's): the
+/// published dashboards offer what they find of them.
+const SPANS: &str = "serve_http agent_submit agent_get_slot agent_call_start agent_call_end agent_cold_exec \
+    agent_hot_exec docker_run_hot docker_inspect_image docker_pull_image docker_create_container \
+    docker_attach_container docker_start_container docker_inspect_container docker_wait_container \
+    docker_remove_container docker_collect_stats docker_stats ds_get_app ds_get_apps ds_insert_app ds_update_app \
+    ds_remove_app ds_get_route ds_get_routes_by_app ds_insert_route ds_update_route ds_remove_route ds_insert_call \
+    ds_get_call ds_get_calls ds_insert_log ds_get_log mq_push mq_reserve mq_delete";
+
+#[test]
+fn the_published_dashboards_find_what_they_ask_for() {
+    let listed = listed();
+    let spans =
+        SPANS.split_whitespace().flat_map(|span| PARTS.map(|part| format!("fn_span_{span}_duration_seconds{part}")));
+    let measures = "cpu_kernel cpu_total cpu_user disk_read disk_write mem_limit mem_usage net_rx net_tx";
+    let measures = measures.split_whitespace().flat_map(|key| PARTS.map(|part| format!("fn_docker_stats_{key}{part}")));
+    let calls = ["queued", "running", "completed", "failed"].map(|name| format!("fn_api_{name}"));
+    let missing: Vec<_> = spans.chain(measures).chain(calls).filter(|name| !listed.contains(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]

@@ -36,6 +36,15 @@ async fn metrics_and_stats_count_what_happened() {
         ("fn_api_running{path=\"/good\"}", 0.0),
         ("fn_span_serve_http_duration_seconds_count{fn_appname=\"app\",fn_path=\"/good\"}", 2.0),
         ("hearth_containers{state=\"idle\"}", 1.0),
+        ("hearth_launch_phase_seconds_count{phase=\"create\"}", 2.0),
+        ("hearth_launch_phase_seconds_count{phase=\"ready\"}", 2.0),
+        ("hearth_function_containers{app=\"app\",function=\"good\",state=\"idle\"}", 1.0),
+        ("hearth_launches_total{app=\"app\",function=\"good\",outcome=\"ready\"}", 1.0),
+        ("hearth_call_exec_seconds_count{app=\"app\",function=\"good\"}", 2.0),
+        ("fn_span_agent_hot_exec_duration_seconds_count{fn_appname=\"app\",fn_path=\"/good\"}", 2.0),
+        ("fn_span_agent_cold_exec_duration_seconds_count{fn_appname=\"app\",fn_path=\"/bad\"}", 1.0),
+        ("fn_span_ds_insert_route_duration_seconds_count", 2.0),
+        ("hearth_docker_requests_total{operation=\"create_container\",outcome=\"done\"}", 2.0),
         ("hearth_memory_reserved_bytes", 64.0 * 1024.0 * 1024.0),
         ("hearth_memory_capacity_bytes", 4.0 * 1024.0 * 1024.0 * 1024.0),
     ] {
@@ -68,6 +77,7 @@ async fn metrics_and_stats_count_what_happened() {
         .await;
     }
 
+    assert!(metrics.value("process_resident_memory_bytes") > 1e6);
     let documented = documented_metrics();
     let shown: BTreeMap<String, String> = server.metrics().await.types();
     assert_eq!(documented, shown, "docs/metrics.md against /metrics");

@@ -18,7 +18,7 @@ use crate::background::{Attempt, Transcript};
 use crate::dispatch::{Dispatch, Place, Template};
 use crate::images::Images;
 use crate::live::LiveCall;
-use crate::metrics::{CallCounts, Names};
+use crate::metrics::{CallCounts, Held};
 use crate::outgoing::Prefix;
 use crate::slots::{Containers, Gauges, SlotKey};
 use crate::work::{Clock, Unattended, Work};
@@ -56,6 +56,10 @@ pub struct Occupancy {
     pub memory_idle: u64,
     /// Memory that they may reserve, in bytes.
     pub memory_capacity: u64,
+    /// CPU limits of all containers together, in thousandths of a core; 0 where containers have none.
+    pub cpu_reserved_millis: u64,
+    /// CPUs of the node, in thousandths of a core.
+    pub cpu_capacity_millis: u64,
 }
 
 impl Agent {
@@ -84,8 +88,8 @@ impl Agent {
             let error = Error::NoCapacity("records of earlier calls wait for the database".to_owned());
             return Err(Failure { error, waited: Duration::ZERO });
         }
-        let metrics = Arc::clone(&dispatch.metrics);
-        let live = LiveCall::begin(&invocation, dispatch.settings.max_log, recorder.clone(), metrics);
+        let max_log = dispatch.settings.max_log;
+        let live = LiveCall::begin(&invocation, max_log, recorder.clone(), &dispatch.metrics);
         let clock = Clock::start(&live, &invocation);
         // Boxed once here, so that the server's future stays small.
         Box::pin(self.shared.run(invocation, body, live, clock, None)).await
@@ -102,8 +106,8 @@ impl Agent {
         lost: CancellationToken,
     ) -> Result<Answer, Failure> {
         let Shared { dispatch, recorder, .. } = &*self.shared;
-        let (metrics, max_log) = (Arc::clone(&dispatch.metrics), dispatch.settings.max_log);
-        let live = LiveCall::resume((call, attempt), &invocation, max_log, recorder.clone(), metrics);
+        let max_log = dispatch.settings.max_log;
+        let live = LiveCall::resume((call, attempt), &invocation, max_log, recorder.clone(), &dispatch.metrics);
         let clock = Clock::unattended(&live, &invocation);
         let transcript = Transcript::new(invocation.function.format, max_log);
         let unattended = Unattended { lost, transcript };
@@ -148,6 +152,12 @@ impl Agent {
         self.shared.dispatch.retire(|key| key.app == app);
     }
 
+    /// What is counted.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.dispatch.metrics
+    }
+
     /// Counts of calls by path.
     #[must_use]
     pub fn calls(&self) -> BTreeMap<String, CallCounts> {
@@ -157,8 +167,25 @@ impl Agent {
     /// How many calls and containers there are.
     #[must_use]
     pub fn occupancy(&self) -> Occupancy {
-        let gauges = self.shared.dispatch.gauges();
+        self.occupancy_of(&self.shared.dispatch.gauges())
+    }
+
+    /// The same, and what each slot key has of it.
+    pub(crate) fn held(&self) -> (Occupancy, Vec<Held>) {
+        let (gauges, keys) = self.shared.dispatch.keys();
+        let held = |(template, containers, waiting): (Arc<Template>, _, _)| Held {
+            labels: template.series.labels().clone(),
+            containers,
+            waiting,
+        };
+        (self.occupancy_of(&gauges), keys.into_iter().map(held).collect())
+    }
+
+    fn occupancy_of(&self, gauges: &Gauges) -> Occupancy {
+        let Settings { cpus, container_cpu_millis, .. } = self.settings();
         Occupancy {
+            cpu_reserved_millis: container_cpu_millis.unwrap_or_default() * gauges.containers as u64,
+            cpu_capacity_millis: 1000 * *cpus as u64,
             waiting: gauges.waiting,
             starting: gauges.starting,
             busy: gauges.busy,
@@ -180,7 +207,7 @@ impl Shared {
         &self,
         invocation: Invocation,
         body: RequestBody,
-        live: LiveCall,
+        mut live: LiveCall,
         clock: Clock,
         unattended: Option<Unattended>,
     ) -> Result<Answer, Failure> {
@@ -195,8 +222,11 @@ impl Shared {
             let limit = self.preread(invocation.function.format);
             let prefix = timeout_at(clock.start_by, Prefix::read(body, limit, &self.bodies)).await;
             let prefix = prefix.map_err(|_| Error::BodyTimeout)??;
-            let image = timeout_at(clock.start_by, self.images.get(&invocation.function.image));
-            Ok((prefix, image.await.map_err(|_| Error::Busy)??))
+            live.timeline().body = Some(Instant::now());
+            let found = timeout_at(clock.start_by, self.images.get(&invocation.function.image));
+            let found = found.await.map_err(|_| Error::Busy)??;
+            live.timeline().image = Some(Instant::now());
+            Ok((prefix, found.image))
         };
         let prepared = tokio::select! {
             biased;
@@ -225,7 +255,7 @@ impl Shared {
         loop {
             let key = slot_key(&work.invocation, &work.image);
             let leave_by = work.leave_line_by();
-            let heard = match self.dispatch.submit(key, work, template) {
+            let heard = match self.dispatch.submit(key, work, |work| self.template(work)) {
                 Ok(None) => reply.await,
                 Ok(Some(place)) => self.wait(place, leave_by, &mut reply).await,
                 Err((work, error)) => {
@@ -245,6 +275,17 @@ impl Shared {
                 Err(_) => return Err(Failure { error: Error::Internal, waited: Duration::ZERO }),
             }
         }
+    }
+
+    fn template(&self, work: &Work) -> Arc<Template> {
+        let Invocation { app, function, fn_path, .. } = &work.invocation;
+        Arc::new(Template {
+            image: work.image.clone(),
+            env: env::base_env(app, function, fn_path),
+            format: function.format,
+            limits: function.limits,
+            series: self.dispatch.metrics.of_containers(&work.invocation),
+        })
     }
 
     /// Waits in the line, for as long as the call may, and then for its reply.
@@ -280,17 +321,6 @@ fn slot_key(invocation: &Invocation, image: &Image) -> SlotKey {
     let Invocation { app, function, fn_path, .. } = invocation;
     let parts = (&image.id, function.format, &function.limits, function.call_type, &function.config, &app.config);
     SlotKey::new(app.id, function.id, &(parts, &app.name, fn_path))
-}
-
-fn template(work: &Work) -> Arc<Template> {
-    let Invocation { app, function, fn_path, .. } = &work.invocation;
-    Arc::new(Template {
-        image: work.image.clone(),
-        env: env::base_env(app, function, fn_path),
-        format: function.format,
-        limits: function.limits,
-        names: Names { app: app.name.as_str().into(), path: Arc::clone(fn_path) },
-    })
 }
 
 /// A body that is empty, for doors and tests that have none.

@@ -82,7 +82,7 @@ impl Wire {
         quiet: Quiet,
         dispatch: &Dispatch,
     ) -> Self {
-        let Running { stdin, output, stats, exit, guard } = running;
+        let Running { stdin, output, stats, exit, guard, .. } = running;
         Self {
             stdin,
             output,
@@ -209,6 +209,7 @@ impl Wire {
         if let Err(error) = &result {
             work.responder.fail(error);
         }
+        work.live.timeline().executed = Some(Instant::now());
         let mut fate = result.as_ref().copied().unwrap_or(Fate::Spent);
         if result.is_ok() && !self.output_ended {
             fate = fate.and(self.finish_request(&mut work).await);

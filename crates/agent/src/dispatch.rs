@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::container::DrainRule;
 use crate::cpu::CpuMeter;
-use crate::metrics::{Metrics, Names};
+use crate::metrics::{Metrics, Series};
 use crate::slots::{
     Action, Admission, Asker, ContainerRef, Containers, Demand, Gauges, Limits, Scheduler, SlotKey, StartFailure,
     Ticket,
@@ -36,7 +36,7 @@ pub(crate) struct Template {
     pub(crate) env: Vec<(String, String)>,
     pub(crate) format: Format,
     pub(crate) limits: FunctionLimits,
-    pub(crate) names: Names,
+    pub(crate) series: Arc<Series>,
 }
 
 /// What a container is told.
@@ -133,6 +133,12 @@ impl Dispatch {
         self.lock().gauges()
     }
 
+    /// How things stand, and what each slot key has.
+    pub(crate) fn keys(&self) -> (Gauges, Vec<(Arc<Template>, Containers, usize)>) {
+        let node = self.lock();
+        (node.gauges(), node.keys())
+    }
+
     /// How things stand, and what containers these functions have.
     pub(crate) fn containers(&self, of: impl Fn(FnId) -> bool) -> (Gauges, FxHashMap<FnId, Containers>) {
         let node = self.lock();
@@ -207,8 +213,8 @@ impl Dispatch {
             memory_bytes: template.limits.memory_bytes(),
             cpu_millis: self.settings.container_cpu_millis,
             labels: vec![
-                ("hearth.app".to_owned(), template.names.app.to_string()),
-                ("hearth.route".to_owned(), template.names.path.to_string()),
+                ("hearth.app".to_owned(), template.series.app().to_owned()),
+                ("hearth.route".to_owned(), template.series.path().to_owned()),
             ],
         }
     }

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use hearth_models::Error;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 use crate::container::{Fate, Idle, Wire};
 use crate::dispatch::{COMMANDS, Command, Dispatch, Handle, Permit, Template};
+use crate::launch::launch;
+use crate::metrics::{LaunchOutcome, Span};
 use crate::probe::Probe;
 use crate::quiet::Quiet;
 use crate::slots::{ContainerRef, StartFailure};
@@ -21,40 +23,35 @@ const LONGEST_START: Duration = Duration::from_secs(60);
 /// itself. `permit` is given back when the container is gone.
 pub(crate) async fn run(permit: Permit, template: Arc<Template>) {
     let dispatch = Arc::clone(&permit.dispatch);
-    let spec = dispatch.spec(&template, template.env.clone());
+    let began = Instant::now();
     let patience = template.limits.timeout().max(LONGEST_START);
-    let started = timeout(patience, async {
-        let container = dispatch.driver.create(spec).await?;
-        container.start().await
-    });
-    let running = match dispatch.stop.run_until_cancelled(started).await {
-        Some(Ok(Ok(running))) => running,
-        Some(Ok(Err(error))) => return permit.fail(&failure(&template, &error)),
-        Some(Err(_)) => {
-            let error = Error::StartFailed(format!("not ready within {} s", patience.as_secs()));
-            return permit.fail(&StartFailure { error, blame_key: true });
+    let running = match launch(&dispatch, &template, template.env.clone(), began + patience).await {
+        Ok(running) => running,
+        Err(not_started) => {
+            return permit.fail(&not_started.into_failure(|| {
+                let error = Error::StartFailed(format!("not ready within {} s", patience.as_secs()));
+                StartFailure { error, blame_key: true }
+            }));
         }
-        None => return permit.fail(&StartFailure { error: Error::ShuttingDown, blame_key: false }),
     };
-    let probe = |source| Probe::new(source, template.names.clone(), Arc::clone(&dispatch.metrics));
+    let probe = |source| Probe::new(source, Arc::clone(&template.series));
     let quiet = Quiet::new(dispatch.settings.precise_drain);
     let wire = Wire::new(running, probe, quiet, &dispatch);
-    tracing::debug!(app = %template.names.app, route = %template.names.path, container_id = wire.id(), "hot container started");
+    tracing::debug!(
+        app = template.series.app(),
+        route = template.series.path(),
+        container_id = wire.id(),
+        "hot container started"
+    );
     let (handle, commands) = mpsc::channel(COMMANDS);
     dispatch.launched(permit.at, handle.clone());
     let hot = Hot { dispatch: &dispatch, at: permit.at, template: &template, wire, handle, commands, served: false };
-    if let Err(failure) = hot.serve().await {
+    let served = hot.serve().await;
+    template.series.took(Span::RunHot, began.elapsed());
+    if let Err(failure) = served {
+        template.series.launched(LaunchOutcome::Useless);
         permit.fail(&failure);
     }
-}
-
-/// What the waiting calls are told of a failed start, and whether it is the function's fault.
-pub(crate) fn failure(template: &Template, error: &hearth_drivers::Error) -> StartFailure {
-    tracing::warn!(
-        app = %template.names.app, route = %template.names.path, error = %hearth_drivers::Chain(error),
-        "container could not be started"
-    );
-    StartFailure { error: crate::client_error(error), blame_key: !error.is_engine_away() && !error.is_cut() }
 }
 
 struct Hot<'a> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hearth_drivers::{Driver, Image};
+use hearth_drivers::{Driver, Found};
 use hearth_models::Error;
 use tokio::time::Instant;
 
@@ -33,15 +33,15 @@ impl Images {
         Self { driver, failures: Mutex::default() }
     }
 
-    pub(crate) async fn get(&self, reference: &str) -> Result<Image, Error> {
+    pub(crate) async fn get(&self, reference: &str) -> Result<Found, Error> {
         if let Some(error) = self.remembered(reference) {
             return Err(error);
         }
         let asked_at = Instant::now();
-        match self.driver.image(reference).await {
-            Ok(image) => {
+        match self.driver.find(reference).await {
+            Ok(found) => {
                 self.forget(reference);
-                Ok(image)
+                Ok(found)
             }
             Err(error) => {
                 tracing::warn!(image = reference, error = %hearth_drivers::Chain(&error), "image could not be had");

@@ -23,6 +23,7 @@ mod formats;
 mod hot;
 mod images;
 mod invocation;
+mod launch;
 mod live;
 mod log;
 mod metrics;
@@ -31,6 +32,7 @@ mod probe;
 mod quiet;
 mod settings;
 mod slots;
+mod timeline;
 mod work;
 
 pub use agent::{Agent, Occupancy, empty_body, full_body};
@@ -38,7 +40,7 @@ pub use background::{Background, submission};
 pub use body::{Aborted, AnswerBody};
 pub use capacity::memory_capacity;
 pub use invocation::{Answer, BodyError, Failure, Invocation, Request, RequestBody, Timing, Via};
-pub use metrics::{CallCounts, Metrics};
+pub use metrics::{CallCounts, Key, Labels, Metrics, Series, register_occupancy};
 pub use settings::Settings;
 
 use errors::client_error;

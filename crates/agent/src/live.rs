@@ -10,7 +10,8 @@ use tokio::time::Instant;
 use crate::Invocation;
 use crate::background::{Attempt, Ended, is_result};
 use crate::log::CallLog;
-use crate::metrics::{Metrics, Names};
+use crate::metrics::{Metrics, Series, Span};
+use crate::timeline::Timeline;
 
 /// The record of a call in the making. It is handed from the waiting call to the container that executes it, and
 /// ends exactly once: with [`end`](Self::end), or, when it is dropped because its caller left, as cancelled.
@@ -19,18 +20,18 @@ pub(crate) struct LiveCall {
     call: Call,
     /// Of a call of the queue.
     attempt: Option<Attempt>,
-    names: Names,
+    series: Arc<Series>,
     log: CallLog,
     samples: Vec<Stat>,
-    accepted: Instant,
-    started: Option<Instant>,
+    timeline: Timeline,
+    /// It has a container of its own.
+    cold: bool,
     ended: bool,
     recorder: Recorder,
-    metrics: Arc<Metrics>,
 }
 
 impl LiveCall {
-    pub(crate) fn begin(invocation: &Invocation, max_log: usize, recorder: Recorder, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn begin(invocation: &Invocation, max_log: usize, recorder: Recorder, metrics: &Metrics) -> Self {
         let function = &invocation.function;
         let mut call = Call::accept(invocation.app.id, function.id, function.call_type);
         call.id = invocation.id;
@@ -47,7 +48,7 @@ impl LiveCall {
         invocation: &Invocation,
         max_log: usize,
         recorder: Recorder,
-        metrics: Arc<Metrics>,
+        metrics: &Metrics,
     ) -> Self {
         Self::of(call, Some(attempt), invocation, max_log, recorder, metrics)
     }
@@ -58,32 +59,35 @@ impl LiveCall {
         invocation: &Invocation,
         max_log: usize,
         recorder: Recorder,
-        metrics: Arc<Metrics>,
+        metrics: &Metrics,
     ) -> Self {
-        let names = Names::of(invocation);
+        let series = metrics.of_call(invocation);
         recorder.begin(&call);
-        metrics.queued(&names);
+        series.queued();
         Self {
             call,
             attempt,
-            names,
+            series,
             log: CallLog::new(max_log),
             samples: Vec::new(),
-            accepted: Instant::now(),
-            started: None,
+            timeline: Timeline::begin(),
+            cold: !invocation.function.format.is_hot(),
             ended: false,
             recorder,
-            metrics,
         }
     }
 
     pub(crate) fn accepted(&self) -> Instant {
-        self.accepted
+        self.timeline.accepted
+    }
+
+    pub(crate) fn timeline(&mut self) -> &mut Timeline {
+        &mut self.timeline
     }
 
     /// How long it waited for its execution, or waits already.
     pub(crate) fn waited(&self) -> std::time::Duration {
-        self.started.unwrap_or_else(Instant::now) - self.accepted
+        self.timeline.started.unwrap_or_else(Instant::now) - self.timeline.accepted
     }
 
     /// Its execution begins.
@@ -92,12 +96,14 @@ impl LiveCall {
             tracing::error!(call.id = %self.call.id, %error, "a call was to be started");
             return;
         }
-        self.started = Some(Instant::now());
+        let now = Instant::now();
+        self.timeline.started = Some(now);
         if let Some(attempt) = &mut self.attempt {
             attempt.waiting = None;
         }
         self.recorder.update(&self.call);
-        self.metrics.started(&self.names);
+        self.series.started();
+        self.series.took(Span::CallStart, now.elapsed());
     }
 
     pub(crate) fn log(&mut self, bytes: &[u8]) {
@@ -120,6 +126,8 @@ impl LiveCall {
 
     fn finish(&mut self, result: Result<(), &Error>) {
         self.ended = true;
+        let now = Instant::now();
+        self.timeline.observe(&self.series, self.cold, now);
         let attempt = match (self.attempt.take(), result) {
             (Some(attempt), Err(error)) if !is_result(error) => return self.hand_back(attempt, error),
             (attempt, _) => attempt,
@@ -131,10 +139,10 @@ impl LiveCall {
         if let Err(error) = ended {
             tracing::error!(call.id = %self.call.id, %error, "a call was to be ended");
         }
-        self.metrics.ended(&self.names, self.started.is_some(), result.is_ok());
+        self.series.ended(self.timeline.started.is_some(), result.is_ok());
         self.call.stats = decimate(std::mem::take(&mut self.samples), MAX_POINTS);
         tracing::debug!(
-            call.id = %self.call.id, app = %self.names.app, route = %self.names.path,
+            call.id = %self.call.id, app = self.series.app(), route = self.series.path(),
             status = %self.call.status(), error = self.call.error(), "call ended"
         );
         let log: Bytes = self.log.take();
@@ -143,12 +151,13 @@ impl LiveCall {
             // Whoever waits for it keeps its lease until the record is stored.
             drop(attempt.ended.send(Ended::Recorded));
         }
+        self.series.took(Span::CallEnd, now.elapsed());
     }
 
     /// The platform failed, which is no end of a call of the queue.
     fn hand_back(&mut self, attempt: Attempt, error: &Error) {
-        let started = self.started.is_some();
-        self.metrics.ended(&self.names, started, false);
+        let started = self.timeline.started.is_some();
+        self.series.ended(started, false);
         self.recorder.forget(self.call.id);
         drop(attempt.ended.send(Ended::Failed { error: error.clone(), started }));
     }

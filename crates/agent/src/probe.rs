@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use hearth_drivers::StatsSource;
+use hearth_drivers::{Sampler, StatsSource};
 use hearth_models::Stat;
 use tokio::time::{Instant, sleep_until};
 
-use crate::metrics::{Metrics, Names};
+use crate::metrics::{Series, Span};
 
 /// Executions shorter than this have no samples of their own.
 const SHORTEST: Duration = Duration::from_millis(50);
@@ -22,8 +22,8 @@ pub(crate) struct Probe {
     source: Option<StatsSource>,
     next_at: Instant,
     executing: Option<Execution>,
-    names: Names,
-    metrics: Arc<Metrics>,
+    series: Arc<Series>,
+    began: Instant,
 }
 
 /// The execution that samples belong to.
@@ -35,9 +35,9 @@ struct Execution {
 }
 
 impl Probe {
-    pub(crate) fn new(source: StatsSource, names: Names, metrics: Arc<Metrics>) -> Self {
-        let next_at = Instant::now() + INTERVAL;
-        Self { source: Some(source), next_at, executing: None, names, metrics }
+    pub(crate) fn new(source: StatsSource, series: Arc<Series>) -> Self {
+        let began = Instant::now();
+        Self { source: Some(source), next_at: began + INTERVAL, executing: None, series, began }
     }
 
     /// Bytes that the container was sent and has not read, where that can be seen.
@@ -72,7 +72,7 @@ impl Probe {
                     Some(Execution { since, .. }) if self.next_at < since + INTERVAL => since + INTERVAL,
                     _ => self.next_at + INTERVAL,
                 };
-                sampler.sample()
+                sample_of(&mut **sampler, &self.series)
             }
         };
         match sample {
@@ -96,12 +96,25 @@ impl Probe {
             // Nobody looked at the clock in time. What was used before is not this execution's.
             sampler.mark();
         }
-        let stat = sampler.sample()?;
+        let stat = sample_of(&mut **sampler, &self.series)?;
         Some(self.seen(stat))
     }
 
     fn seen(&self, stat: Stat) -> Stat {
-        self.metrics.sampled(&self.names, &stat);
+        self.series.sampled(&stat);
         stat
     }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.series.took(Span::CollectStats, self.began.elapsed());
+    }
+}
+
+fn sample_of(sampler: &mut dyn Sampler, series: &Series) -> Option<Stat> {
+    let began = Instant::now();
+    let stat = sampler.sample();
+    series.took(Span::Stats, began.elapsed());
+    stat
 }

@@ -19,7 +19,7 @@ use moka::future::Cache;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use crate::{DefinitionStore, Error, Resolved, Result};
+use crate::{DefinitionStore, Error, Observed, Resolved, Result, StoreObserver, StoreOperation};
 
 /// How long [`Definitions`] trusts what it knows.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +54,7 @@ pub struct Definitions {
     known: Cache<String, Arc<Known>>,
     missing: Cache<String, Missing>,
     generation: AtomicU64,
+    observed: Observed,
 }
 
 /// A definition as the store had it.
@@ -89,7 +90,20 @@ impl Definitions {
             known: Cache::builder().max_capacity(settings.capacity).time_to_live(settings.last_known).build(),
             missing: Cache::builder().max_capacity(settings.capacity).time_to_live(settings.fresh).build(),
             generation: AtomicU64::new(0),
+            observed: Observed::default(),
         }
+    }
+
+    /// The same, with somebody who is told how long the store took.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Arc<dyn StoreObserver>) -> Self {
+        self.observed = Observed(Some(observer));
+        self
+    }
+
+    /// Asks the store what no memory answers.
+    async fn ask_route(&self, app_name: &str, path: &str) -> Result<Arc<Resolved>> {
+        self.observed.ask(StoreOperation::GetRoute, self.store.resolve(app_name, path)).await
     }
 
     async fn lookup(&self, app_name: &str, path: &str) -> Result<Arc<Resolved>> {
@@ -113,7 +127,7 @@ impl Definitions {
         loop {
             let answer = self.known.try_get_with_by_ref(&key, async {
                 let seen = self.now();
-                let resolved = self.store.resolve(app_name, path).await;
+                let resolved = self.ask_route(app_name, path).await;
                 let resolved = resolved.map_err(|error| (error, seen))?;
                 Ok::<_, (Error, Seen)>(Known::new(resolved, seen))
             });
@@ -153,7 +167,7 @@ impl Definitions {
         if not_before.is_some_and(|due| seen.at < due) {
             return self.last_known(known, seen, Error::Unavailable("the last try failed".into()));
         }
-        let answer = timeout(self.settings.refresh, self.store.resolve(app_name, path)).await;
+        let answer = timeout(self.settings.refresh, self.ask_route(app_name, path)).await;
         match answer.unwrap_or_else(|late| Err(Error::Unavailable(late.into()))) {
             Ok(resolved) => {
                 let newer = Known::new(Arc::clone(&resolved), seen);

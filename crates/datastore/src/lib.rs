@@ -13,6 +13,7 @@ mod definitions;
 mod error;
 mod keeper;
 mod logs;
+mod observe;
 mod queue;
 mod recorder;
 mod sql;
@@ -22,6 +23,7 @@ pub use definitions::{Definitions, DefinitionsSettings};
 pub use error::{Error, Result, Source};
 pub use keeper::{Keeper, KeeperSettings, KeeperWatch, Kept};
 pub use logs::{LogsElsewhere, open_logs};
+pub use observe::{Observed, StoreObserver, StoreOperation};
 pub use queue::{
     Advanced, Cancelled, Depth, Lease, Leased, News, Payload, QueueStore, Standing, Submission, Terms, Verdict,
 };

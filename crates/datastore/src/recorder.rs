@@ -17,7 +17,7 @@ use bytes::Bytes;
 use hearth_models::{AppId, Call, CallFilter, CallId, CallType, Error as ModelError};
 use tokio::time::timeout;
 
-use crate::{CallStore, Node, Record, Result};
+use crate::{CallStore, Node, Observed, Record, Result, StoreObserver, StoreOperation};
 use backlog::Backlog;
 use table::{Entry, Table};
 
@@ -59,6 +59,8 @@ pub struct RecorderSettings {
     pub long_call: Duration,
     /// Time to write the rest when the server stops.
     pub drain: Duration,
+    /// Is told how long the store took, and of what it has.
+    pub observer: Option<Arc<dyn StoreObserver>>,
 }
 
 impl RecorderSettings {
@@ -77,6 +79,7 @@ impl RecorderSettings {
             longest_backoff: Duration::from_secs(2),
             long_call: Duration::from_secs(1),
             drain: Duration::from_secs(10),
+            observer: None,
         }
     }
 }
@@ -88,6 +91,7 @@ struct Shared {
     settings: RecorderSettings,
     table: Table,
     backlog: Backlog,
+    observed: Observed,
 }
 
 /// Takes calls and shows them. Cheap to clone; [`RecorderService::run`] does the writing.
@@ -100,7 +104,9 @@ impl Recorder {
     /// A recorder over `store`, and the service that must run for anything to be written.
     #[must_use]
     pub fn new(store: Arc<dyn CallStore>, settings: RecorderSettings) -> (Self, RecorderService) {
-        let shared = Arc::new(Shared { store, table: Table::default(), backlog: Backlog::new(&settings), settings });
+        let (table, backlog) = (Table::default(), Backlog::new(&settings));
+        let observed = Observed(settings.observer.clone());
+        let shared = Arc::new(Shared { store, table, backlog, observed, settings });
         let recorder = Self { shared: Arc::clone(&shared) };
         (recorder, RecorderService::new(shared))
     }
@@ -131,10 +137,11 @@ impl Recorder {
     /// once it is stored: should this process die before, the call is run again); it cannot be lost by the caller any more.
     /// Over the bound too: what was accepted is kept, and [`has_room`](Self::has_room) is what holds new calls back.
     pub fn accept(&self, record: Record) {
-        let Shared { settings, table, backlog, .. } = &*self.shared;
+        let Shared { settings, table, backlog, observed, .. } = &*self.shared;
         if settings.recording == Recording::Asynchronous && record.call.call_type == CallType::Sync {
             table.forget(record.call.id);
             backlog.discard();
+            observed.settled(&[Arc::new(record)]);
             return;
         }
         let record = Arc::new(record);
@@ -162,7 +169,7 @@ impl Recorder {
         self.settled(&[id]).await;
         match self.shared.table.get(app_id, id) {
             Some(entry) => Ok(entry.call().clone()),
-            None => self.shared.store.call(app_id, id).await,
+            None => self.shared.observed.ask(StoreOperation::GetCall, self.shared.store.call(app_id, id)).await,
         }
     }
 
@@ -175,7 +182,7 @@ impl Recorder {
         match self.shared.table.get(app_id, id) {
             Some(Entry::Live { .. }) => Err(ModelError::LogNotFound.into()),
             Some(Entry::Ended(record)) if record.log.is_some() => Ok(record.log.clone().unwrap_or_default()),
-            _ => self.shared.store.log(app_id, id).await,
+            _ => self.shared.observed.ask(StoreOperation::GetLog, self.shared.store.log(app_id, id)).await,
         }
     }
 
@@ -188,7 +195,8 @@ impl Recorder {
         self.settled(&settling).await;
         // The table first: a call that leaves it while the store is asked is then seen in both, never in neither.
         let here = self.shared.table.of_app(app_id);
-        list::merged(&*self.shared.store, app_id, filter, here).await
+        let merged = list::merged(&*self.shared.store, app_id, filter, here);
+        self.shared.observed.ask(StoreOperation::GetCalls, merged).await
     }
 
     async fn settled(&self, ids: &[CallId]) {

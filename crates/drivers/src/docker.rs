@@ -42,7 +42,7 @@ use self::images::Images;
 use self::pull::Puller;
 use self::removal::Remover;
 use crate::stats::Layout;
-use crate::{Container, ContainerSpec, Driver, Error, Image};
+use crate::{Container, ContainerSpec, Driver, Error, Found};
 
 pub use about::{About, about};
 pub use config::{DockerConfig, StatsFrom};
@@ -99,7 +99,7 @@ impl DockerDriver {
 
 #[async_trait]
 impl Driver for DockerDriver {
-    async fn image(&self, reference: &str) -> Result<Image, Error> {
+    async fn find(&self, reference: &str) -> Result<Found, Error> {
         self.images.get(reference).await
     }
 

@@ -23,6 +23,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use hearth_models::Stat;
 use tokio::io::AsyncWrite;
+use tokio::time::Instant;
 
 pub use error::{Cause, Chain, Error};
 
@@ -33,6 +34,34 @@ pub struct Image {
     pub id: String,
     /// It declares a health check, so a container of it counts as started only once it is healthy.
     pub has_healthcheck: bool,
+}
+
+/// An image that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The image.
+    pub image: Image,
+    /// When it was pulled, if the engine did not have it.
+    pub pulled: Option<Phase>,
+}
+
+/// A part of what comes before a container can be used, and when it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phase {
+    /// What: `pull`, `create`, `attach`, `start` or `ready`.
+    pub name: &'static str,
+    /// When it began.
+    pub began: Instant,
+    /// When it was done.
+    pub ended: Instant,
+}
+
+impl Phase {
+    /// A phase that is done now.
+    #[must_use]
+    pub fn done(name: &'static str, began: Instant) -> Self {
+        Self { name, began, ended: Instant::now() }
+    }
 }
 
 /// What a container is made of.
@@ -55,7 +84,12 @@ pub struct ContainerSpec {
 pub trait Driver: Debug + Send + Sync + 'static {
     /// The image that `reference` names now. Answers from a cache where it can; pulls when the engine does not have
     /// it (at most one pull of a reference at a time, shared by all who ask).
-    async fn image(&self, reference: &str) -> Result<Image, Error>;
+    async fn find(&self, reference: &str) -> Result<Found, Error>;
+
+    /// The same, for who does not care how it came.
+    async fn image(&self, reference: &str) -> Result<Image, Error> {
+        Ok(self.find(reference).await?.image)
+    }
 
     /// Creates a container. It exists on the engine from then on, and its [`Guard`] removes it.
     async fn create(&self, spec: ContainerSpec) -> Result<Box<dyn Container>, Error>;
@@ -89,6 +123,8 @@ pub struct Running {
     pub stats: StatsSource,
     /// How it ended. Resolves once, also when the container is removed or the engine goes away.
     pub exit: BoxFuture<'static, Exit>,
+    /// What its start consisted of, in order.
+    pub phases: Vec<Phase>,
     /// Removes the container when dropped.
     pub guard: Guard,
 }

@@ -24,10 +24,11 @@ use futures_util::stream::{self, StreamExt};
 use hearth_models::{Metrics, Stat, Timestamp};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{Container, ContainerSpec, Driver, Error, Exit, Guard, Image, Running, Sampler, StatsSource};
+use crate::{Container, ContainerSpec, Driver, Error, Exit, Found, Guard, Phase, Running, Sampler, StatsSource};
 
 pub use io::ScriptIo;
 pub use ledger::{Ledger, State};
@@ -146,7 +147,7 @@ impl ScriptedDriver {
 
 #[async_trait]
 impl Driver for ScriptedDriver {
-    async fn image(&self, reference: &str) -> Result<Image, Error> {
+    async fn find(&self, reference: &str) -> Result<Found, Error> {
         self.shared.record(|ledger| ledger.asked.push(reference.to_owned()));
         let script = lock(&self.shared.references).get(reference).cloned();
         let Some(script) = script else {
@@ -158,13 +159,16 @@ impl Driver for ScriptedDriver {
             });
         };
         let mut present = script.present().await;
+        let mut pulled = None;
         if !*present {
+            let began = Instant::now();
             self.shared.answering()?;
             self.shared.record(|ledger| ledger.pulled.push(reference.to_owned()));
             script.pull.run().await?;
             *present = true;
+            pulled = Some(Phase::done("pull", began));
         }
-        Ok(script.image())
+        Ok(Found { image: script.image(), pulled })
     }
 
     async fn create(&self, spec: ContainerSpec) -> Result<Box<dyn Container>, Error> {
@@ -243,7 +247,9 @@ impl Container for Created {
     async fn start(self: Box<Self>) -> Result<Running, Error> {
         let Self { shared, script, spec, guard } = *self;
         shared.answering()?;
+        let began = Instant::now();
         script.start.run().await?;
+        let phases = vec![Phase::done("start", began)];
 
         let id = guard.id().to_owned();
         let token = CancellationToken::new();
@@ -271,6 +277,7 @@ impl Container for Created {
         });
 
         Ok(Running {
+            phases,
             stdin: Box::pin(stdin),
             output: stream::poll_fn(move |cx| output.poll_recv(cx)).boxed(),
             stats: stats_source(script.stats, token),

@@ -9,6 +9,7 @@ mod data_dir;
 mod ledger;
 mod logging;
 mod open_files;
+mod process;
 mod settings;
 mod signals;
 mod spans;

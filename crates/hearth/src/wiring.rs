@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use hearth_agent::{Agent, Background};
 use hearth_datastore::{
-    Datastore, DefinitionStore, Definitions, DefinitionsSettings, Keeper, KeeperSettings, Node, RecorderService,
-    RecorderSettings,
+    Datastore, DefinitionStore, Definitions, DefinitionsSettings, Keeper, KeeperSettings, Node, Observed,
+    RecorderService, RecorderSettings,
 };
 use hearth_drivers::Driver;
 use hearth_drivers::docker::{DockerConfig, DockerDriver};
@@ -19,11 +19,11 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::data_dir::{ClaimError, DataDir};
-use crate::ledger;
 use crate::logging::LevelSwitch;
 use crate::settings::{self, Settings};
-use crate::spans::EngineSpans;
+use crate::spans::{EngineSpans, StoreSpans};
 use crate::stores::Stores;
+use crate::{ledger, process};
 
 /// Time for answers that are on their way out once the agent has stopped.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -96,20 +96,25 @@ impl Hearth {
         let node = Node { server_id: data.server_id, instance_id: InstanceId::generate() };
         let stores = Stores::open(&settings.data).await.map_err(StartError::Store)?;
         let registry = Registry::new();
-        let driver = connect(node, settings.docker, &registry).await?;
+        process::register(&registry)?;
+        let metrics = Arc::new(hearth_agent::Metrics::register(&registry)?);
+        let driver = connect(node, settings.docker, &registry, Arc::clone(&metrics)).await?;
 
         let (mut services, stop_services) = (JoinSet::new(), CancellationToken::new());
-        let definitions = Definitions::new(Arc::clone(&stores.database) as _, DefinitionsSettings::default());
-        let (recorder, recording) =
-            hearth_datastore::Recorder::new(Arc::clone(&stores.calls), recorder_settings(node, settings.recorder));
+        let spans = Arc::new(StoreSpans::register(&registry)?);
+        let definitions = Definitions::new(Arc::clone(&stores.database) as _, DefinitionsSettings::default())
+            .observed_by(Arc::clone(&spans) as _);
+        let observed = Observed(Some(Arc::clone(&spans) as _));
+        let recorder = RecorderSettings { observer: Some(spans), ..recorder_settings(node, settings.recorder) };
+        let (recorder, recording) = hearth_datastore::Recorder::new(Arc::clone(&stores.calls), recorder);
         services.spawn(record(recording, stop_services.clone()));
         let keeper = KeeperSettings::new(node, settings.data.retention);
         let keeper = Keeper::new(Arc::clone(&stores.database), Arc::clone(&stores.history), keeper);
         ledger::register(&registry, recorder.clone(), keeper.watch())?;
         services.spawn(keeper.run(stop_services.clone()));
 
-        let metrics = Arc::new(hearth_agent::Metrics::register(&registry)?);
         let agent = Agent::start(Arc::clone(&driver), recorder.clone(), metrics, settings.agent);
+        hearth_agent::register_occupancy(&registry, agent.clone())?;
         let readiness = Readiness::default();
         let datastore: Arc<dyn DefinitionStore> = Arc::new(definitions);
         let rows = Arc::clone(&stores.database).queue();
@@ -117,7 +122,7 @@ impl Hearth {
         let broker = settings.data.queue.connect(&identity).await.map_err(StartError::Queue)?;
         let queueing = QueueSettings::new(node);
         let max_per_app = settings.data.max_queued_per_app.unwrap_or(queueing.max_per_app);
-        let (queue, queueing) = Queue::new(rows, broker, QueueSettings { max_per_app, ..queueing });
+        let (queue, queueing) = Queue::new(rows, broker, QueueSettings { max_per_app, observed, ..queueing });
         services.spawn(queueing.run(stop_services.clone()));
         let store = Arc::clone(&stores.database) as _;
         let background = Background::new(agent.clone(), queue.clone(), Arc::clone(&datastore), store);
@@ -193,7 +198,12 @@ impl Hearth {
     }
 }
 
-async fn connect(node: Node, settings: settings::Docker, registry: &Registry) -> Result<Arc<dyn Driver>, StartError> {
+async fn connect(
+    node: Node,
+    settings: settings::Docker,
+    registry: &Registry,
+    metrics: Arc<hearth_agent::Metrics>,
+) -> Result<Arc<dyn Driver>, StartError> {
     let host = settings.host.clone().unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned());
     let mut config = DockerConfig {
         host: settings.host,
@@ -204,7 +214,7 @@ async fn connect(node: Node, settings: settings::Docker, registry: &Registry) ->
     };
     config.pids_limit = settings.pids.unwrap_or(config.pids_limit);
     config.pull_limit = settings.pull_limit.unwrap_or(config.pull_limit);
-    let spans = Arc::new(EngineSpans::register(registry)?);
+    let spans = Arc::new(EngineSpans::register(registry, metrics)?);
     match DockerDriver::connect(config, spans).await {
         Ok(driver) => Ok(Arc::new(driver)),
         Err(source @ hearth_drivers::Error::Setting { .. }) => Err(StartError::Setting(source)),

@@ -1,6 +1,6 @@
 //! Accepts that come together are committed together: a commit waits for the disk, and one wait serves them all.
 
-use hearth_datastore::{Error, Submission};
+use hearth_datastore::{Error, StoreOperation, Submission};
 use hearth_models::{CallId, Status};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -77,7 +77,8 @@ async fn commit(shared: &Shared, group: Vec<Request>) {
     while let Some(mut part) = parts.pop() {
         let (submissions, callers): (Vec<_>, Vec<_>) =
             part.drain(..).map(|request| (request.submission, request.done)).unzip();
-        match shared.store.accept(shared.settings.node, &submissions).await {
+        let accepted = shared.store.accept(shared.settings.node, &submissions);
+        match shared.settings.observed.ask(StoreOperation::Push, accepted).await {
             Ok(gone) => {
                 for (submission, caller) in submissions.iter().zip(callers) {
                     let accepted =

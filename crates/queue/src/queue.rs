@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use hearth_datastore::{Cancelled, Depth, Lease, Leased, QueueStore, Result, Standing, Submission, Terms, Verdict};
+use hearth_datastore::{
+    Cancelled, Depth, Lease, Leased, QueueStore, Result, Standing, StoreOperation, Submission, Terms, Verdict,
+};
 use hearth_models::{AppId, Call, CallId, FnId, PerPage, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
@@ -109,7 +111,7 @@ impl Queue {
         let (found, leased) = match taken {
             Some(taken) => (taken.len(), self.lease(terms, &taken).await?),
             None => {
-                let leased = store.reserve(terms, at_most).await?;
+                let leased = settings.observed.ask(StoreOperation::Reserve, store.reserve(terms, at_most)).await?;
                 (leased.len(), leased)
             }
         };
@@ -126,7 +128,9 @@ impl Queue {
             return Ok(Vec::new());
         }
         let ids: Vec<CallId> = taken.iter().map(|call| call.call_id).collect();
-        let leased = self.shared.store.reserve_these(terms, &ids).await.inspect_err(|_| self.shared.announce(taken))?;
+        let Shared { store, settings, .. } = &*self.shared;
+        let leased = settings.observed.ask(StoreOperation::Reserve, store.reserve_these(terms, &ids)).await;
+        let leased = leased.inspect_err(|_| self.shared.announce(taken))?;
         if let Some(order) = &self.shared.order {
             let was_leased = |call: &&Standing| leased.iter().any(|leased| leased.call.id == call.call_id);
             order.lay_aside(taken.iter().filter(|call| !was_leased(call)).copied());
@@ -165,7 +169,8 @@ impl Queue {
         let (lease, now) = (delivery.leased().lease(), time.now());
         let Some(wait) = settings.retry.wait_after(lease.attempt) else {
             let error = format!("given up after {} attempts: {}", lease.attempt, verdict.error);
-            let buried = store.bury(lease, &Verdict { error, ..verdict }, now).await?;
+            let verdict = Verdict { error, ..verdict };
+            let buried = settings.observed.ask(StoreOperation::Delete, store.bury(lease, &verdict, now)).await?;
             return Ok(if buried { Outcome::Dead } else { Outcome::Lost });
         };
         let at = now.after(wait);
@@ -179,8 +184,9 @@ impl Queue {
     /// # Errors
     /// The store is away. The lease lapses then.
     pub async fn discard(&self, delivery: Delivery, verdict: Verdict) -> Result<bool> {
-        let Shared { store, time, .. } = &*self.shared;
-        store.discard(delivery.leased().lease(), &verdict, time.now()).await
+        let Shared { store, settings, time, .. } = &*self.shared;
+        let discarded = store.discard(delivery.leased().lease(), &verdict, time.now());
+        settings.observed.ask(StoreOperation::Delete, discarded).await
     }
 
     /// Cancels a call. If it runs here, its delivery is [lost](Delivery::lost) at once; if it runs elsewhere, when its

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use hearth_datastore::Node;
+use hearth_datastore::{Node, Observed};
 
 use crate::RetryPolicy;
 
@@ -31,6 +31,8 @@ pub struct QueueSettings {
     pub poll: Duration,
     /// How often the broker is compared with the store.
     pub reconcile: Duration,
+    /// Is told how long the store took.
+    pub observed: Observed,
 }
 
 impl QueueSettings {
@@ -52,6 +54,7 @@ impl QueueSettings {
             group_bytes: 8 << 20,
             poll: Duration::from_secs(1),
             reconcile: Duration::from_secs(15),
+            observed: Observed(None),
         }
     }
 }

@@ -24,6 +24,7 @@ mod request_body;
 mod serve;
 mod settings;
 mod sniff;
+mod sweep;
 mod v1;
 mod view;
 mod wait;

@@ -82,7 +82,6 @@ pub(crate) fn stats(api: &Api) -> Result<Response, Failed> {
 
 /// GET `/metrics`
 pub(crate) fn metrics(api: &Api) -> Result<Response, Failed> {
-    api.metrics.occupied(&api.agent.occupancy());
     let text = TextEncoder::new().encode_to_string(&api.registry.gather())?;
     let mut response = Response::new(text.into());
     let format = http::HeaderValue::from_static(TEXT_FORMAT);

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::{self, Api};
 use crate::paths::Door;
 use crate::patient::Patient;
-use crate::{Parts, Settings};
+use crate::{Parts, Settings, sweep};
 
 /// Once the server drains, a connection on which nothing is asked gets this long for a request that is on its way.
 const LAST_HEAD: Duration = Duration::from_millis(500);
@@ -128,9 +128,11 @@ impl Server {
         let max_connections = api.settings.max_connections;
         // What the API has begun for a client is waited for with the connections of clients.
         let tasks = api.tasks.clone();
+        let public = public.open(Door::Public, &api, max_connections, tasks.clone());
+        tasks.spawn(sweep::run(Arc::clone(&api), public.draining.clone()));
         Serving {
             admin: admin.map(|admin| admin.open(Door::Admin, &api, MAX_ADMIN_CONNECTIONS, TaskTracker::new())),
-            public: public.open(Door::Public, &api, max_connections, tasks),
+            public,
         }
     }
 }

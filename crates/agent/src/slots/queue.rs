@@ -279,6 +279,11 @@ impl<T, W, C> Queue<T, W, C> {
         self.busy.len()
     }
 
+    /// Containers on their way out.
+    pub(super) fn retiring(&self) -> usize {
+        self.retiring.len()
+    }
+
     /// Containers that hold memory and will serve: idle, working, starting.
     pub(super) fn containers(&self) -> usize {
         self.idle.len() + self.busy.len() + self.starting.len()

@@ -56,9 +56,11 @@ impl Shared {
             if self.backlog.queued() < settings.group_records {
                 sleep_until(next).await;
             }
-            next = Instant::now() + settings.linger;
+            let began = Instant::now();
+            next = began + settings.linger;
             let group = self.backlog.take(settings.group_records, settings.group_bytes);
             self.write(group).await;
+            self.observed.flushed(began.elapsed());
         }
     }
 
@@ -72,6 +74,7 @@ impl Shared {
                 Ok(recorded) => {
                     self.show_from_store(&part);
                     self.backlog.settle(&part, &recorded);
+                    self.observed.settled(&part);
                 }
                 Err(_) if part.len() > 1 => {
                     parts.push(part.split_off(part.len() / 2));
@@ -86,6 +89,7 @@ impl Shared {
                     }
                     self.show_from_store(&part);
                     self.backlog.refuse(&part);
+                    self.observed.settled(&part);
                 }
             }
         }
@@ -125,7 +129,7 @@ impl Shared {
     }
 
     async fn attempt(&self, group: &[Arc<Record>]) -> Result<Recorded> {
-        let record = self.store.record(self.settings.node, group);
+        let record = self.observed.record(group, self.store.record(self.settings.node, group));
         match timeout(self.settings.attempt, record).await {
             Ok(result) => result,
             Err(late) => Err(Error::Unavailable(late.into())),

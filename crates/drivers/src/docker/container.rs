@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bollard::query_parameters::{CreateContainerOptionsBuilder, InspectContainerOptions, StartContainerOptions};
 use futures_util::FutureExt;
+use tokio::time::Instant;
 
 use super::create::{Template, new_name};
 use super::engine::{Engine, Fault};
@@ -16,7 +17,7 @@ use super::observer::Operation;
 use super::removal::{Life, Remover};
 use super::{attach, exit, health, usage};
 use crate::stats::{CgroupSampler, Layout};
-use crate::{Container, ContainerSpec, Error, Guard, Running, StatsSource};
+use crate::{Container, ContainerSpec, Error, Guard, Phase, Running, StatsSource};
 
 const CREATE_LIMIT: Duration = Duration::from_mins(1);
 const ATTACH_LIMIT: Duration = Duration::from_secs(10);
@@ -94,7 +95,7 @@ impl Maker {
     async fn find_again(&self, spec: &ContainerSpec, fault: Fault) -> Result<crate::Image, Error> {
         self.images.forget();
         match self.images.name_of(&spec.image) {
-            Some(reference) => self.images.get(&reference).await,
+            Some(reference) => Ok(self.images.get(&reference).await?.image),
             None => Err(into_create_error(fault)),
         }
     }
@@ -112,15 +113,21 @@ impl Container for Created {
         let Self { engine, groups, has_healthcheck, life, guard } = *self;
         let id = guard.id().to_owned();
 
+        let mut phases = Vec::with_capacity(3);
         // Before it starts, so that nothing it writes is lost.
+        let began = Instant::now();
         let attached = engine
             .call(Operation::AttachContainer, ATTACH_LIMIT, attach::attach(engine.address(), &id))
             .await
             .map_err(|fault| fault.into_start_error(Operation::AttachContainer))?;
+        phases.push(Phase::done("attach", began));
         life.begin();
+        let began = Instant::now();
         let request = engine.api().start_container(&id, None::<StartContainerOptions>);
         let started = engine.call(Operation::StartContainer, START_LIMIT, request).await;
         started.map_err(|fault| fault.into_start_error(Operation::StartContainer))?;
+        phases.push(Phase::done("start", began));
+        let began = Instant::now();
         if has_healthcheck {
             health::until_healthy(&engine, &id).await?;
         }
@@ -129,7 +136,9 @@ impl Container for Created {
             Some(sampler) => StatsSource::Direct(Box::new(sampler)),
             None => StatsSource::Stream(usage::stream(&engine, id.clone())),
         };
+        phases.push(Phase::done("ready", began));
         Ok(Running {
+            phases,
             stdin: attached.stdin,
             output: attached.output,
             stats,

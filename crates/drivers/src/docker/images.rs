@@ -15,13 +15,14 @@ use std::time::Duration;
 use bollard::models::ImageInspect;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::engine::{Engine, Fault};
 use super::observer::Operation;
 use super::pull::Puller;
 use super::reference::Reference;
-use crate::{Error, Image};
+use crate::{Error, Found, Image, Phase};
 
 const INSPECT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -58,7 +59,7 @@ struct State {
 }
 
 /// One look at the engine, shared by all who wait for it.
-type Flight = Shared<BoxFuture<'static, Result<Image, Error>>>;
+type Flight = Shared<BoxFuture<'static, Result<Found, Error>>>;
 
 /// Takes its flight off the board, also if the task that flies it is torn down.
 struct Landing {
@@ -74,11 +75,11 @@ impl Images {
     }
 
     /// The image that `reference` names now; pulled when the engine does not have it.
-    pub(super) async fn get(&self, reference: &str) -> Result<Image, Error> {
+    pub(super) async fn get(&self, reference: &str) -> Result<Found, Error> {
         let flight = {
             let mut state = self.lock();
             if let Some(image) = state.known.get(reference) {
-                return Ok(image.clone());
+                return Ok(Found { image: image.clone(), pulled: None });
             }
             match state.flights.get(reference) {
                 Some(flight) => flight.clone(),
@@ -131,31 +132,35 @@ impl Images {
         Ok(flight)
     }
 
-    async fn find(&self, asked: &str, reference: &Reference) -> Result<Image, Error> {
-        let mut looks = 0;
+    async fn find(&self, asked: &str, reference: &Reference) -> Result<Found, Error> {
+        let (mut looks, mut pulled) = (0, None);
         loop {
             let epoch = self.lock().epoch;
-            let image = self.look(asked, reference).await?;
+            let found = self.look(asked, reference).await?;
             looks += 1;
-            if self.remember(epoch, asked, &image) || looks == LOOKS {
-                return Ok(image);
+            pulled = found.pulled.or(pulled);
+            if self.remember(epoch, asked, &found.image) || looks == LOOKS {
+                return Ok(Found { image: found.image, pulled });
             }
         }
     }
 
-    async fn look(&self, asked: &str, reference: &Reference) -> Result<Image, Error> {
+    async fn look(&self, asked: &str, reference: &Reference) -> Result<Found, Error> {
         match self.inspect(reference).await {
-            Ok(image) => return Ok(image),
+            Ok(image) => return Ok(Found { image, pulled: None }),
             Err(fault) if fault.is_not_found() => {}
             Err(fault) => return Err(fault.into_error(Operation::InspectImage)),
         }
+        let began = Instant::now();
         self.shared.puller.pull(asked, reference).await?;
-        self.inspect(reference).await.map_err(|fault| match fault {
+        let pulled = Some(Phase::done("pull", began));
+        let image = self.inspect(reference).await.map_err(|fault| match fault {
             Fault::Refused { status: 404, message } => {
                 Error::ImageRefused { image: asked.to_owned(), status: 404, message }
             }
             fault => fault.into_error(Operation::InspectImage),
-        })
+        })?;
+        Ok(Found { image, pulled })
     }
 
     async fn inspect(&self, reference: &Reference) -> Result<Image, Fault> {

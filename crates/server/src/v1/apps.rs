@@ -76,7 +76,7 @@ pub(crate) async fn delete(api: &Arc<Api>, name: &str) -> Result<Response, Faile
     let removal = api.change(async move |api| {
         let app = api.datastore.remove_app(&name).await?;
         api.agent.app_changed(app.id);
-        api.metrics.forget_app(&name);
+        api.forget_app(&name);
         Ok(())
     });
     removal.await?;

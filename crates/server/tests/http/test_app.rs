@@ -94,6 +94,7 @@ impl Options {
         let metrics = Arc::new(hearth_agent::Metrics::register(&registry).unwrap());
         let driver: Arc<ScriptedDriver> = Arc::new(self.driver.clone());
         let agent = Agent::start(Arc::clone(&driver) as _, recorder.clone(), metrics, self.agent);
+        hearth_agent::register_occupancy(&registry, agent.clone()).unwrap();
         let (queue, service) =
             Queue::new(Arc::clone(&store).queue(), None, QueueSettings { max_per_app: 3, ..QueueSettings::new(node) });
         tasks.spawn(service.run(CancellationToken::new()));

@@ -4,6 +4,7 @@ use hearth_models::FnId;
 use rustc_hash::FxHashMap;
 
 use super::Scheduler;
+use crate::slots::queue::Queue;
 
 /// How things stand on the node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(crate) struct Gauges {
     /// Of that, by containers that idle.
     pub(crate) memory_idle: u64,
     pub(crate) memory_capacity: u64,
+    /// Containers that there are, those on their way out included.
+    pub(crate) containers: usize,
 }
 
 /// The containers of one function.
@@ -43,8 +46,18 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
             busy: sum.busy + queue.busy(),
             idle: sum.idle + queue.idle(),
             memory_idle: sum.memory_idle + queue.idle_memory(),
+            containers: sum.containers + queue.containers() + queue.retiring(),
             ..sum
         })
+    }
+
+    /// What each key has: containers, and waiting calls.
+    pub(crate) fn keys(&self) -> Vec<(T, Containers, usize)> {
+        let of = |queue: &Queue<T, W, C>| {
+            let containers = Containers { starting: queue.starting(), busy: queue.busy(), idle: queue.idle() };
+            (queue.template.clone(), containers, queue.line.len())
+        };
+        self.queues.values().map(of).collect()
     }
 
     /// What each of these functions has.

@@ -1,0 +1,78 @@
+use std::sync::Arc;
+
+use hearth_models::Format;
+use prometheus::TextEncoder;
+
+use super::*;
+use crate::env::tests::captured;
+
+fn text(registry: &Registry) -> String {
+    TextEncoder::new().encode_to_string(&registry.gather()).unwrap()
+}
+
+/// A call of a function of its own, of this app and path.
+fn call(app: &str, path: &str) -> Invocation {
+    let mut invocation = captured(Format::Http);
+    let mut of = hearth_models::App::clone(&invocation.app);
+    of.name = app.to_owned();
+    invocation.app = Arc::new(of);
+    invocation.fn_path = path.into();
+    invocation
+}
+
+fn count(series: &Series) {
+    series.queued();
+    series.started();
+    series.waited(Duration::from_millis(1));
+    series.executed(Duration::from_millis(2));
+    series.took(Span::Submit, Duration::from_millis(3));
+    series.sampled(&hearth_models::Stat { timestamp: hearth_models::Timestamp::now(), metrics: Default::default() });
+    series.launched(LaunchOutcome::Ready);
+    series.ended(true, false);
+}
+
+#[test]
+fn the_series_of_a_way_are_found_again_and_follow_a_new_name() {
+    let metrics = Metrics::register(&Registry::new()).unwrap();
+    let mut invocation = call("app", "/a");
+    let first = metrics.of_call(&invocation);
+    assert!(Arc::ptr_eq(&first, &metrics.of_call(&invocation)));
+    assert_eq!((first.app(), first.path()), ("app", "/a"));
+    invocation.fn_path = "/b".into();
+    let second = metrics.of_call(&invocation);
+    assert_eq!((second.path(), metrics.known().len()), ("/b", 1));
+    invocation.fn_path = "".into();
+    assert_eq!(metrics.of_call(&invocation).path(), "f", "the name of a function that no path leads to");
+}
+
+#[test]
+fn nothing_is_left_of_what_was_removed() {
+    let registry = Registry::new();
+    let metrics = Metrics::register(&registry).unwrap();
+    let empty = text(&registry);
+    let series = metrics.of_call(&call("app", "/a"));
+    count(&series);
+    assert!(text(&registry).contains("fn_api_failed{path=\"/a\"} 1\n"));
+    metrics.forget(|_, labels| &*labels.app == "app");
+    assert_eq!(text(&registry), empty);
+    // A call that ran meanwhile brings none of them back, nor does what it is the first to count.
+    count(&series);
+    series.took(Span::HotExec, Duration::from_millis(1));
+    assert_eq!(text(&registry), empty);
+    assert_eq!(metrics.known(), []);
+}
+
+#[test]
+fn what_is_removed_takes_no_series_of_others_along() {
+    let registry = Registry::new();
+    let metrics = Metrics::register(&registry).unwrap();
+    let (one, other) = (call("one", "/same"), call("other", "/same"));
+    count(&metrics.of_call(&one));
+    count(&metrics.of_call(&other));
+    metrics.forget(|_, labels| &*labels.app == "one");
+    let text = text(&registry);
+    assert!(text.contains("fn_api_failed{path=\"/same\"} 2\n"), "{text}");
+    assert!(text.contains("fn_span_agent_submit_duration_seconds_count{fn_appname=\"other\",fn_path=\"/same\"} 1\n"));
+    assert!(text.contains("hearth_call_exec_seconds_count{app=\"other\",function=\"f\"} 1\n"));
+    assert!(!text.contains("\"one\""), "{text}");
+}
