@@ -96,6 +96,7 @@ pub(crate) fn invocation(route: String, target: String, host: String) -> Invocat
         trigger: None,
         fn_path: "/f".into(),
         timing: Timing::FromAccept,
+        arrived: tokio::time::Instant::now(),
         request: Request {
             via: Via::Http,
             method: Method::POST,

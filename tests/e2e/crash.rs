@@ -1,6 +1,6 @@
 //! How a server ends, well and badly, and what the next one finds.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -90,6 +90,74 @@ async fn a_drain_under_load_fails_no_call_and_records_every_one() {
     let answered = answered.into_inner();
     assert_eq!(recorded, answered);
     println!("{answered} calls of 12 clients up to the SIGTERM and beyond: none failed, all are recorded");
+    server.finish().await;
+}
+
+/// Calls `url` again and again until `over`, and tries again when there is nobody to connect to. Every other failure is
+/// one. The status and the body of each answer.
+async fn call_and_try_again(url: String, over: &AtomicBool) -> Vec<(u16, String)> {
+    let client = reqwest::Client::new();
+    let mut answers = Vec::new();
+    while !over.load(Ordering::Relaxed) {
+        let request = client.post(&url).header("Hearth-Script", "sleep 10; body x").send();
+        match timeout(PATIENCE, request).await.expect("it is answered or refused") {
+            Ok(response) => {
+                let status = response.status().as_u16();
+                answers.push((status, response.text().await.expect("the answer is whole")));
+            }
+            Err(error) if error.is_connect() => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(error) => panic!("a call of {url} failed: {error:?}"),
+        }
+    }
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_under_load_fails_no_call_of_a_client_that_tries_again() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let server = Options::new().await.setting("FN_PORT", &port.to_string()).start().await;
+    for format in ["http", "json", "default"] {
+        server.route(&format!("/{format}")).format(format).create().await;
+    }
+    server.route("/queued").with("type", "async").create().await;
+    let (over, base) = (AtomicBool::new(false), format!("http://127.0.0.1:{port}/r/{APP}"));
+    let paths = ["/http", "/http", "/json", "/default", "/queued", "/queued"];
+    let clients = join_all(paths.map(|path| call_and_try_again(format!("{base}{path}"), &over)));
+    let restarting = async {
+        server.until_completed("/http", 50).await;
+        let (ended, options) = server.stop(Signal::TERM).await;
+        assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
+        assert_eq!(options.containers().await, [""; 0], "no container is left");
+        let server = options.start().await;
+        server.until_completed("/http", 50).await;
+        over.store(true, Ordering::Relaxed);
+        server
+    };
+    let (answers, server) = tokio::join!(clients, restarting);
+    let mut queued = Vec::new();
+    for (path, answers) in paths.iter().zip(&answers) {
+        for (status, body) in answers {
+            if *path == "/queued" {
+                let told: serde_json::Value = serde_json::from_str(body).unwrap();
+                assert_eq!(*status, 202, "{body}");
+                queued.push(told["call_id"].as_str().unwrap().to_owned());
+            } else {
+                assert_eq!((*status, body.as_str()), (200, "x"), "{path}");
+            }
+        }
+    }
+    eventually(PATIENCE, "every queued call has run", async || {
+        for id in &queued {
+            let call = server.get(&format!("/v1/apps/{APP}/calls/{id}")).send().await.json();
+            if call["call"]["status"] != "success" {
+                return Err(call);
+            }
+        }
+        Ok(())
+    })
+    .await;
+    let answered: usize = answers.iter().map(Vec::len).sum();
+    println!("{answered} calls over a restart, {} of them queued: none failed", queued.len());
     server.finish().await;
 }
 

@@ -30,3 +30,4 @@ mod outcomes;
 mod postgres;
 mod queue;
 mod registries;
+mod traces;

@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::answer::Reply;
 use crate::background::{Attempt, Transcript};
@@ -21,6 +22,7 @@ use crate::live::LiveCall;
 use crate::metrics::{CallCounts, Held};
 use crate::outgoing::Prefix;
 use crate::slots::{Containers, Gauges, SlotKey};
+use crate::trace::CallTrace;
 use crate::work::{Clock, Unattended, Work};
 use crate::{Answer, Failure, Invocation, Metrics, RequestBody, Settings, env};
 
@@ -82,24 +84,28 @@ impl Agent {
     ///
     /// # Errors
     /// Why there is no answer, and how long the call waited.
-    pub async fn submit(&self, invocation: Invocation, body: RequestBody) -> Result<Answer, Failure> {
+    pub async fn submit(&self, mut invocation: Invocation, body: RequestBody) -> Result<Answer, Failure> {
         let Shared { dispatch, recorder, .. } = &*self.shared;
         if !recorder.has_room() {
             let error = Error::NoCapacity("records of earlier calls wait for the database".to_owned());
             return Err(Failure { error, waited: Duration::ZERO });
         }
         let max_log = dispatch.settings.max_log;
-        let live = LiveCall::begin(&invocation, max_log, recorder.clone(), &dispatch.metrics);
+        let mut live = LiveCall::begin(&invocation, max_log, recorder.clone(), &dispatch.metrics);
+        if let Some(trace) = self.begin_trace(&mut invocation) {
+            live.trace(trace);
+        }
         let clock = Clock::start(&live, &invocation);
+        let span = live.span();
         // Boxed once here, so that the server's future stays small.
-        Box::pin(self.shared.run(invocation, body, live, clock, None)).await
+        Box::pin(self.shared.run(invocation, body, live, clock, None).instrument(span)).await
     }
 
     /// Runs a call of the queue, as [`submit`](Self::submit) does, but for its record: `attempt` is told how it ended.
     /// Nothing will come of it once `lost` is cancelled.
     pub(crate) async fn resume(
         &self,
-        invocation: Invocation,
+        mut invocation: Invocation,
         body: Bytes,
         call: Call,
         attempt: Attempt,
@@ -107,11 +113,29 @@ impl Agent {
     ) -> Result<Answer, Failure> {
         let Shared { dispatch, recorder, .. } = &*self.shared;
         let max_log = dispatch.settings.max_log;
-        let live = LiveCall::resume((call, attempt), &invocation, max_log, recorder.clone(), &dispatch.metrics);
+        let accepted_at = call.created_at;
+        let mut live = LiveCall::resume((call, attempt), &invocation, max_log, recorder.clone(), &dispatch.metrics);
+        if let Some(mut trace) = self.begin_trace(&mut invocation) {
+            trace.was_queued(accepted_at);
+            live.trace(trace);
+        }
         let clock = Clock::unattended(&live, &invocation);
         let transcript = Transcript::new(invocation.function.format, max_log);
         let unattended = Unattended { lost, transcript };
-        Box::pin(self.shared.run(invocation, full_body(body), live, clock, Some(unattended))).await
+        let span = live.span();
+        Box::pin(self.shared.run(invocation, full_body(body), live, clock, Some(unattended)).instrument(span)).await
+    }
+
+    /// Whether calls are traced at all.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        self.settings().tracer.is_some()
+    }
+
+    /// A function is told of its trace in its request, so this comes before anything is made of that.
+    fn begin_trace(&self, invocation: &mut Invocation) -> Option<CallTrace> {
+        let tracer = self.settings().tracer.as_ref()?;
+        tracer.begin(&mut invocation.request.headers, invocation.arrived)
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -226,6 +250,9 @@ impl Shared {
             let found = timeout_at(clock.start_by, self.images.get(&invocation.function.image));
             let found = found.await.map_err(|_| Error::Busy)??;
             live.timeline().image = Some(Instant::now());
+            if let Some(trace) = live.traced() {
+                trace.pulled = found.pulled;
+            }
             Ok((prefix, found.image))
         };
         let prepared = tokio::select! {

@@ -12,11 +12,12 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, Fuse};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
-use hearth_drivers::{Driver, Exit, Frame, Guard, Running};
+use hearth_drivers::{Driver, Exit, Frame, Guard, Phase, Running};
 use hearth_models::{Error, Format};
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::dispatch::Dispatch;
 use crate::formats::{Decoder, Event, is_ignorable};
@@ -60,6 +61,8 @@ pub(crate) struct Wire {
     quiet: Quiet,
     drain: DrainRule,
     lateness: Lateness,
+    /// Of its start, for the trace of its first call.
+    phases: Vec<Phase>,
     /// Cancelled when the server cannot wait any longer.
     stop: CancellationToken,
     driver: Arc<dyn Driver>,
@@ -82,7 +85,7 @@ impl Wire {
         quiet: Quiet,
         dispatch: &Dispatch,
     ) -> Self {
-        let Running { stdin, output, stats, exit, guard, .. } = running;
+        let Running { stdin, output, stats, exit, phases, guard } = running;
         Self {
             stdin,
             output,
@@ -93,6 +96,7 @@ impl Wire {
             quiet,
             drain: dispatch.drain_rule(),
             lateness: Lateness::default(),
+            phases,
             stop: dispatch.stop.clone(),
             driver: Arc::clone(&dispatch.driver),
             guard,
@@ -174,8 +178,18 @@ impl Wire {
     }
 
     /// Executes one call: its answer is delivered, its record ended. `answered` is told just before the caller is.
-    pub(crate) async fn execute(&mut self, mut work: Box<Work>, answered: impl FnOnce()) -> Fate {
+    pub(crate) async fn execute(&mut self, work: Box<Work>, answered: impl FnOnce()) -> Fate {
+        // The task is the container's; what is logged meanwhile is the call's.
+        let span = work.live.span();
+        self.execute_inside(work, answered).instrument(span).await
+    }
+
+    async fn execute_inside(&mut self, mut work: Box<Work>, answered: impl FnOnce()) -> Fate {
         work.begin();
+        let phases = std::mem::take(&mut self.phases);
+        if let Some(trace) = work.live.traced() {
+            trace.launch = phases;
+        }
         self.probe.begin();
         let stop = self.stop.clone();
         let lost = work.unattended.as_ref().map(|unattended| unattended.lost.clone());

@@ -154,6 +154,7 @@ pub(crate) mod tests {
 
     use hearth_models::{AppId, CallType, FnId, Format, FunctionLimits, Timestamp};
     use http::{HeaderMap, HeaderValue, Method, Version};
+    use tokio::time::Instant;
 
     use super::*;
     use crate::invocation::{Request, Timing, Via};
@@ -195,6 +196,7 @@ pub(crate) mod tests {
             trigger: None,
             fn_path: "/http".into(),
             timing: Timing::FromAccept,
+            arrived: Instant::now(),
             request: Request {
                 via: Via::Http,
                 method: Method::POST,

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use hearth_models::{App, CallId, Error, Function, Trigger};
 use http::{HeaderMap, Method, StatusCode, Version};
 use http_body_util::combinators::UnsyncBoxBody;
+use tokio::time::Instant;
 
 /// The body of a request, as the server reads it. The server's limits show as [`BodyError`]s.
 pub type RequestBody = UnsyncBoxBody<Bytes, BodyError>;
@@ -54,6 +55,8 @@ pub struct Invocation {
     pub fn_path: Arc<str>,
     /// From when on its time counts.
     pub timing: Timing,
+    /// When the head of its request was there.
+    pub arrived: Instant,
     /// The request, without its body.
     pub request: Request,
 }

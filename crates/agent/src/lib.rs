@@ -33,6 +33,7 @@ mod quiet;
 mod settings;
 mod slots;
 mod timeline;
+mod trace;
 mod work;
 
 pub use agent::{Agent, Occupancy, empty_body, full_body};
@@ -42,5 +43,6 @@ pub use capacity::memory_capacity;
 pub use invocation::{Answer, BodyError, Failure, Invocation, Request, RequestBody, Timing, Via};
 pub use metrics::{CallCounts, Key, Labels, Metrics, Series, register_occupancy};
 pub use settings::Settings;
+pub use trace::{Span, SpanId, Trace, TraceId, TraceSink, Tracer};
 
 use errors::client_error;

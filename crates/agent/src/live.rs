@@ -6,12 +6,14 @@ use bytes::Bytes;
 use hearth_datastore::{Record, Recorder};
 use hearth_models::{Call, Error, MAX_POINTS, Stat, decimate};
 use tokio::time::Instant;
+use tracing::field::{self, Empty};
 
 use crate::Invocation;
 use crate::background::{Attempt, Ended, is_result};
 use crate::log::CallLog;
 use crate::metrics::{Metrics, Series, Span};
 use crate::timeline::Timeline;
+use crate::trace::CallTrace;
 
 /// The record of a call in the making. It is handed from the waiting call to the container that executes it, and
 /// ends exactly once: with [`end`](Self::end), or, when it is dropped because its caller left, as cancelled.
@@ -28,6 +30,9 @@ pub(crate) struct LiveCall {
     cold: bool,
     ended: bool,
     recorder: Recorder,
+    trace: Option<Box<CallTrace>>,
+    /// What log lines say of it.
+    span: tracing::Span,
 }
 
 impl LiveCall {
@@ -64,6 +69,12 @@ impl LiveCall {
         let series = metrics.of_call(invocation);
         recorder.begin(&call);
         series.queued();
+        let (app, route) = (series.app(), series.path());
+        // An error is told with it too.
+        let span = tracing::error_span!("call", call.id = %call.id, app, route, attempt = Empty, trace.id = Empty);
+        if attempt.is_some() {
+            span.record("attempt", call.attempts);
+        }
         Self {
             call,
             attempt,
@@ -74,11 +85,29 @@ impl LiveCall {
             cold: !invocation.function.format.is_hot(),
             ended: false,
             recorder,
+            trace: None,
+            span,
         }
+    }
+
+    /// It is traced from now on.
+    pub(crate) fn trace(&mut self, trace: CallTrace) {
+        self.span.record("trace.id", field::display(trace.id()));
+        self.trace = Some(Box::new(trace));
+    }
+
+    /// Its trace, if it has one.
+    pub(crate) fn traced(&mut self) -> Option<&mut CallTrace> {
+        self.trace.as_deref_mut()
     }
 
     pub(crate) fn accepted(&self) -> Instant {
         self.timeline.accepted
+    }
+
+    /// What is logged in there is this call's.
+    pub(crate) fn span(&self) -> tracing::Span {
+        self.span.clone()
     }
 
     pub(crate) fn timeline(&mut self) -> &mut Timeline {
@@ -146,6 +175,7 @@ impl LiveCall {
             status = %self.call.status(), error = self.call.error(), "call ended"
         );
         let log: Bytes = self.log.take();
+        self.end_trace(now, true);
         self.recorder.accept(Record { call: self.call.clone(), log: Some(log) });
         if let Some(attempt) = attempt {
             // Whoever waits for it keeps its lease until the record is stored.
@@ -154,10 +184,17 @@ impl LiveCall {
         self.series.took(Span::CallEnd, now.elapsed());
     }
 
+    fn end_trace(&mut self, now: Instant, recorded: bool) {
+        if let Some(trace) = self.trace.take() {
+            trace.end(&self.call, &self.series, &self.timeline, now, recorded);
+        }
+    }
+
     /// The platform failed, which is no end of a call of the queue.
     fn hand_back(&mut self, attempt: Attempt, error: &Error) {
         let started = self.timeline.started.is_some();
         self.series.ended(started, false);
+        self.end_trace(Instant::now(), false);
         self.recorder.forget(self.call.id);
         drop(attempt.ended.send(Ended::Failed { error: error.clone(), started }));
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Tracer;
+
 /// Settings of the agent. Sizes are bytes.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -32,6 +34,8 @@ pub struct Settings {
     pub precise_drain: bool,
     /// Upper bound of the drain window however late a container's stderr comes.
     pub max_drain: Duration,
+    /// Traces calls, if any are to be traced.
+    pub tracer: Option<Tracer>,
 }
 
 impl Default for Settings {
@@ -50,6 +54,7 @@ impl Default for Settings {
             drain: Duration::from_micros(250),
             precise_drain: true,
             max_drain: Duration::from_millis(5),
+            tracer: None,
         }
     }
 }

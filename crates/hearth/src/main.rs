@@ -14,6 +14,7 @@ mod settings;
 mod signals;
 mod spans;
 mod stores;
+mod traces;
 mod units;
 mod wiring;
 

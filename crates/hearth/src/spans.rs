@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hearth_agent::Tracer;
 use hearth_datastore::{Record, StoreObserver, StoreOperation};
 use hearth_drivers::docker::{Observer, Operation, Outcome};
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
@@ -23,6 +24,8 @@ pub(crate) struct EngineSpans {
 pub(crate) struct StoreSpans {
     histograms: Vec<(StoreOperation, Histogram)>,
     flushes: Histogram,
+    /// Waits for records.
+    tracer: Option<Tracer>,
 }
 
 fn span(registry: &Registry, name: &str) -> prometheus::Result<Histogram> {
@@ -67,11 +70,12 @@ impl Observer for EngineSpans {
 }
 
 impl StoreSpans {
-    pub(crate) fn register(registry: &Registry) -> prometheus::Result<Self> {
+    pub(crate) fn register(registry: &Registry, tracer: Option<Tracer>) -> prometheus::Result<Self> {
         let of = |operation: StoreOperation| Ok((operation, span(registry, operation.name())?));
         Ok(Self {
             histograms: StoreOperation::ALL.into_iter().map(of).collect::<prometheus::Result<_>>()?,
             flushes: histogram(registry, "hearth_record_flush_seconds", "Time to write a group of records")?,
+            tracer,
         })
     }
 }
@@ -87,5 +91,9 @@ impl StoreObserver for StoreSpans {
         self.flushes.observe(took.as_secs_f64());
     }
 
-    fn settled(&self, _records: &[Arc<Record>]) {}
+    fn settled(&self, records: &[Arc<Record>]) {
+        if let Some(tracer) = &self.tracer {
+            tracer.settled(records);
+        }
+    }
 }

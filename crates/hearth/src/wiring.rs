@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_agent::{Agent, Background};
+use hearth_agent::{Agent, Background, Tracer};
 use hearth_datastore::{
     Datastore, DefinitionStore, Definitions, DefinitionsSettings, Keeper, KeeperSettings, Node, Observed,
     RecorderService, RecorderSettings,
@@ -20,9 +20,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::data_dir::{ClaimError, DataDir};
 use crate::logging::LevelSwitch;
-use crate::settings::{self, Settings};
+use crate::settings::{self, Settings, Traces};
 use crate::spans::{EngineSpans, StoreSpans};
 use crate::stores::Stores;
+use crate::traces::{self, Exporter};
 use crate::{ledger, process};
 
 /// Time for answers that are on their way out once the agent has stopped.
@@ -45,9 +46,18 @@ pub(crate) struct Hearth {
     /// Ends the taking of queued calls.
     stop_background: CancellationToken,
     stop_services: CancellationToken,
+    /// Sends traces, those of the last records too.
+    export: Option<Owned>,
     drain: Duration,
     // Last, so that nobody else gets the directory before everything above is gone.
     _data: DataDir,
+}
+
+/// A task, and the way to end it.
+#[derive(Debug)]
+struct Owned {
+    task: JoinSet<()>,
+    stop: CancellationToken,
 }
 
 /// Why a server did not come up.
@@ -73,6 +83,8 @@ pub(crate) enum StartError {
     Listen(#[from] hearth_server::BindError),
     #[error("cannot register metrics")]
     Metrics(#[from] prometheus::Error),
+    #[error("cannot send traces")]
+    Traces(#[from] reqwest::Error),
 }
 
 impl StartError {
@@ -101,7 +113,8 @@ impl Hearth {
         let driver = connect(node, settings.docker, &registry, Arc::clone(&metrics)).await?;
 
         let (mut services, stop_services) = (JoinSet::new(), CancellationToken::new());
-        let spans = Arc::new(StoreSpans::register(&registry)?);
+        let (tracer, export) = trace(settings.traces, &registry)?;
+        let spans = Arc::new(StoreSpans::register(&registry, tracer.clone())?);
         let definitions = Definitions::new(Arc::clone(&stores.database) as _, DefinitionsSettings::default())
             .observed_by(Arc::clone(&spans) as _);
         let observed = Observed(Some(Arc::clone(&spans) as _));
@@ -113,7 +126,8 @@ impl Hearth {
         ledger::register(&registry, recorder.clone(), keeper.watch())?;
         services.spawn(keeper.run(stop_services.clone()));
 
-        let agent = Agent::start(Arc::clone(&driver), recorder.clone(), metrics, settings.agent);
+        let agent = hearth_agent::Settings { tracer, ..settings.agent };
+        let agent = Agent::start(Arc::clone(&driver), recorder.clone(), metrics, agent);
         hearth_agent::register_occupancy(&registry, agent.clone())?;
         let readiness = Readiness::default();
         let datastore: Arc<dyn DefinitionStore> = Arc::new(definitions);
@@ -154,6 +168,7 @@ impl Hearth {
             services,
             stop_background,
             stop_services,
+            export,
             drain: settings.drain,
             _data: data,
         })
@@ -189,6 +204,12 @@ impl Hearth {
                 tracing::error!(%error, "a service ended badly");
             }
         }
+        if let Some(Owned { mut task, stop }) = self.export {
+            stop.cancel();
+            if let Some(Err(error)) = task.join_next().await {
+                tracing::error!(%error, "the export of traces ended badly");
+            }
+        }
         let left = self.driver.shutdown(LAST_REMOVALS).await;
         if left > 0 {
             tracing::warn!(containers = left, "containers could not be removed; the next start will remove them");
@@ -196,6 +217,21 @@ impl Hearth {
         self.stores.close().await;
         tracing::info!("stopped");
     }
+}
+
+/// The tracer of calls, and the task that sends what it gives, if there is anybody to send it to.
+fn trace(settings: Traces, registry: &Registry) -> Result<(Option<Tracer>, Option<Owned>), StartError> {
+    let spans = traces::counter(registry)?;
+    if settings.targets.is_empty() {
+        return Ok((None, None));
+    }
+    for target in &settings.targets {
+        tracing::info!(collector = %target, share = settings.share, "calls are traced");
+    }
+    let (exporter, export) = Exporter::new(settings.targets, spans)?;
+    let (mut task, stop) = (JoinSet::new(), CancellationToken::new());
+    task.spawn(export.run(stop.clone()));
+    Ok((Some(Tracer::new(exporter, settings.share)), Some(Owned { task, stop })))
 }
 
 async fn connect(

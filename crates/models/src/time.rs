@@ -18,12 +18,20 @@ impl Timestamp {
     /// The time that stands for "not yet" on the wire: `0001-01-01T00:00:00.000Z`.
     pub const ZERO: Self = Self(-62_135_596_800_000);
 
-    /// Now. The only place where Hearth reads the wall clock.
+    /// Now. Here and below are the only places where Hearth reads the wall clock.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the one function the ban points to")]
     pub fn now() -> Self {
         let since_epoch = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// Now, in microseconds since the Unix epoch, for what is finer than a record.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "as above")]
+    pub fn micros_now() -> u64 {
+        let since_epoch = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
     }
 
     /// The time `ms` milliseconds after the Unix epoch.

@@ -103,9 +103,16 @@ impl Api {
 
 type Limited = Result<ClientBody, hearth_models::Error>;
 
+/// When the head of a request was there; left in it for its call's trace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrived(pub(crate) Instant);
+
 /// Answers every request. There is no router, because the contract's rules of paths are no general router's.
-pub(crate) async fn serve(api: Arc<Api>, door: Door, request: Request) -> Response {
+pub(crate) async fn serve(api: Arc<Api>, door: Door, mut request: Request) -> Response {
     let began = Instant::now();
+    if api.agent.is_traced() {
+        request.extensions_mut().insert(Arrived(began));
+    }
     let verdict = api.settings.cors.judge(request.method(), request.headers());
     let response = match verdict {
         Verdict::Answered(response) => response,

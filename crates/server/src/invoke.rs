@@ -11,10 +11,10 @@ use hearth_queue::AcceptError;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method, request};
 use http_body_util::BodyExt;
-use tracing::Instrument;
+use tokio::time::Instant;
 
 use crate::answer::Facts;
-use crate::api::Api;
+use crate::api::{Api, Arrived};
 use crate::error::Failed;
 use crate::request_body::ClientBody;
 
@@ -48,9 +48,7 @@ pub(crate) async fn invoke(
     }
     let is_head = head.method == Method::HEAD;
     let invocation = invocation(facts.id, &resolved, app, rest, head);
-    let span = tracing::debug_span!("call", call.id = %facts.id, app = %facts.served.app, route = %facts.served.path);
-    let outcome = api.agent.submit(invocation, body.boxed_unsync());
-    Ok(match outcome.instrument(span).await {
+    Ok(match api.agent.submit(invocation, body.boxed_unsync()).await {
         Ok(answer) => facts.show(answer, is_head),
         Err(failure) => facts.fail(&failure),
     })
@@ -102,8 +100,14 @@ fn invocation(id: CallId, resolved: &Resolved, app: &str, rest: Option<&str>, he
         trigger: Some(Arc::clone(&resolved.trigger)),
         fn_path: Arc::clone(&resolved.fn_path),
         timing: Timing::FromAccept,
+        arrived: arrived(&head),
         request: request(head, params),
     }
+}
+
+/// When its head was there. Told where it matters: where calls are traced.
+fn arrived(head: &request::Parts) -> Instant {
+    head.extensions.get().map_or_else(Instant::now, |Arrived(at)| *at)
 }
 
 fn request(head: request::Parts, params: Vec<(&'static str, String)>) -> Request {

@@ -1,6 +1,7 @@
 //! What the tests stand on.
 
 mod client;
+mod collector;
 mod docker;
 mod eventually;
 mod mariadb;
@@ -12,6 +13,7 @@ mod route;
 mod server;
 
 pub(crate) use client::{Reply, Request};
+pub(crate) use collector::{Collector, Tree};
 pub(crate) use docker::{Engine, FIXTURE};
 pub(crate) use eventually::eventually;
 pub(crate) use mariadb::MariaDb;

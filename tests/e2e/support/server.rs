@@ -236,6 +236,15 @@ impl Server {
         .await;
     }
 
+    /// Waits until this many calls of the route `path` have ended with an answer, or more.
+    pub(crate) async fn until_completed(&self, path: &str, calls: u64) {
+        eventually(PATIENCE, &format!("{calls} calls of {path} have ended"), async || {
+            let stats = self.get("/stats").send().await.json();
+            if stats["FunctionStatsMap"][path]["Complete"].as_u64() >= Some(calls) { Ok(()) } else { Err(stats) }
+        })
+        .await;
+    }
+
     /// Waits until this many calls of the route `path` wait for a container.
     pub(crate) async fn until_waiting(&self, path: &str, calls: u64) {
         eventually(PATIENCE, &format!("{calls} calls of {path} wait"), async || {

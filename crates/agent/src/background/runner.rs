@@ -11,8 +11,8 @@ use http::HeaderName;
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
 use super::gate::{Ask, Gate, View, Waiting};
 use super::{Attempt, Ended, request};
@@ -149,6 +149,7 @@ impl Runner {
             trigger: Some(Arc::clone(&resolved.trigger)),
             fn_path: Arc::clone(&resolved.fn_path),
             timing: Timing::FromSlot,
+            arrived: Instant::now(),
             request,
         })
     }
@@ -163,10 +164,7 @@ impl Runner {
     ) -> Option<Delivery> {
         let (call, needs) = (&delivery.leased().call, demand(&invocation).memory);
         let (id, function) = (call.id, call.fn_id);
-        let span = tracing::info_span!(
-            "call", call.id = %id, app = %invocation.app.name, route = %call.path, attempt = call.attempts
-        );
-        let ended = self.execute(&delivery, invocation, waiting, &stopping).instrument(span).await;
+        let ended = self.execute(&delivery, invocation, waiting, &stopping).await;
         self.gate.ended(function);
         match ended {
             Ended::Recorded => {

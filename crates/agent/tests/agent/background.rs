@@ -20,6 +20,7 @@ use http::{HeaderMap, Method, Version};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -101,6 +102,7 @@ impl Stand {
             trigger: Some(Arc::clone(&resolved.trigger)),
             fn_path: Arc::clone(&resolved.fn_path),
             timing: Timing::FromAccept,
+            arrived: Instant::now(),
             request: Request {
                 via: Via::Http,
                 method: Method::POST,

@@ -18,6 +18,7 @@ use hearth_models::{
 };
 use http::{HeaderMap, Method, Version};
 use http_body_util::BodyExt;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// An agent whose every image is `image`.
@@ -134,6 +135,7 @@ impl TestFunction {
             trigger: Some(Arc::clone(&self.trigger)),
             fn_path: self.trigger.source.as_str().into(),
             timing: Timing::FromAccept,
+            arrived: Instant::now(),
             request,
         }
     }

@@ -6,6 +6,7 @@ mod stores;
 mod table;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
@@ -23,6 +24,7 @@ use source::Reader;
 
 pub(crate) use source::{Invalid, Source};
 pub(crate) use table::{ALL, Setting};
+pub(crate) use traces::Traces;
 
 /// Settings of a server, all of them good.
 #[derive(Clone, Debug)]
@@ -33,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) recorder: Recorder,
     pub(crate) agent: hearth_agent::Settings,
     pub(crate) server: hearth_server::Settings,
+    pub(crate) traces: Traces,
     /// Time for accepted calls to end when the server stops.
     pub(crate) drain: Duration,
     /// Threads of the runtime.
@@ -104,6 +107,7 @@ impl Settings {
             recorder: recorder(&mut reader),
             agent: agent(&mut reader),
             server: server(&mut reader),
+            traces: traces::traces(&mut reader),
             drain: Duration::from_secs(30),
             workers: default_workers(),
             warnings: warnings(source),
@@ -183,7 +187,6 @@ fn default_database(directory: &std::path::Path) -> String {
 }
 
 fn refuse_what_is_not_built(reader: &mut Reader<'_>) {
-    reader.parse_with::<()>(&table::ZIPKIN_URL, |_| Err("traces are not built yet; leave it out".to_owned()));
     reader.parse_with::<()>(&table::DOCKER_TLS_VERIFY, |_| {
         Err("TLS to the Docker engine is not built yet; use its socket, or TCP in a network you trust".to_owned())
     });

@@ -72,7 +72,14 @@ settings! {
     LOG_FORMAT = Setting::new("log-format", "FORMAT", "text", "How it logs: text or json");
     API_CORS = Setting::new("api-cors", "ORIGINS", "none",
         "Origins of web pages that may use the API, with commas between").or("API_CORS");
-    ZIPKIN_URL = Setting::new("zipkin-url", "URL", "none", "Where traces go; not built yet").or("ZIPKIN_URL");
+    ZIPKIN_URL = Setting::new("zipkin-url", "URL", "none",
+        "Where traces go: a Zipkin, like http://zipkin:9411").or("ZIPKIN_URL").secret();
+    OTLP_URL = Setting::new("otlp-url", "URL", "none",
+        "Where traces go too: a collector that speaks OTLP over HTTP, like http://collector:4318").or("OTEL_EXPORTER_OTLP_ENDPOINT").secret();
+    OTLP_HEADERS = Setting::new("otlp-headers", "NAME=VALUE,...", "none",
+        "Headers for that collector, with commas between").or("OTEL_EXPORTER_OTLP_HEADERS").secret();
+    TRACE_SHARE = Setting::new("trace-share", "NUMBER", "1",
+        "Share of the calls that are traced, from 0 to 1, of those whose clients do not say");
 
     MAX_CONNECTIONS = Setting::new("max-connections", "NUMBER", "10000", "Connections at a time");
     HEADER_TIMEOUT = Setting::new("header-timeout", "TIME", "30s",

@@ -88,7 +88,7 @@ fn everything_that_is_wrong_is_reported_at_once() {
             ("MQ_URL", "bolt:///data/mq.db"),
             ("DB_URL", "oracle://u:secret@h/db"),
             ("LOGSTORE_URL", "ftp://key:secret@h/r/b"),
-            ("ZIPKIN_URL", "http://zipkin:9411"),
+            ("ZIPKIN_URL", "zipkin:9411"),
             ("DOCKER_TLS_VERIFY", "1"),
             ("FN_MAX_CONNECTIONS", "0"),
             ("FN_HEADER_TIMEOUT", "0s"),
