@@ -94,8 +94,8 @@ async fn a_drain_under_load_fails_no_call_and_records_every_one() {
 }
 
 /// Calls `url` again and again until `over`, and tries again when there is nobody to connect to. Every other failure is
-/// one. The status and the body of each answer.
-async fn call_and_try_again(url: String, over: &AtomicBool) -> Vec<(u16, String)> {
+/// one. The status and the body of each answer, between which there is a pause.
+async fn call_and_try_again(url: String, pause: Duration, over: &AtomicBool) -> Vec<(u16, String)> {
     let client = reqwest::Client::new();
     let mut answers = Vec::new();
     while !over.load(Ordering::Relaxed) {
@@ -104,6 +104,7 @@ async fn call_and_try_again(url: String, over: &AtomicBool) -> Vec<(u16, String)
             Ok(response) => {
                 let status = response.status().as_u16();
                 answers.push((status, response.text().await.expect("the answer is whole")));
+                tokio::time::sleep(pause).await;
             }
             Err(error) if error.is_connect() => tokio::time::sleep(Duration::from_millis(20)).await,
             Err(error) => panic!("a call of {url} failed: {error:?}"),
@@ -122,7 +123,11 @@ async fn a_restart_under_load_fails_no_call_of_a_client_that_tries_again() {
     server.route("/queued").with("type", "async").create().await;
     let (over, base) = (AtomicBool::new(false), format!("http://127.0.0.1:{port}/r/{APP}"));
     let paths = ["/http", "/http", "/json", "/default", "/queued", "/queued"];
-    let clients = join_all(paths.map(|path| call_and_try_again(format!("{base}{path}"), &over)));
+    let clients = join_all(paths.map(|path| {
+        // What is queued has to be run as well, before the test is over.
+        let pause = if path == "/queued" { Duration::from_millis(200) } else { Duration::ZERO };
+        call_and_try_again(format!("{base}{path}"), pause, &over)
+    }));
     let restarting = async {
         server.until_completed("/http", 50).await;
         let (ended, options) = server.stop(Signal::TERM).await;

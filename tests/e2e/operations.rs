@@ -78,6 +78,13 @@ async fn metrics_and_stats_count_what_happened() {
     }
 
     assert!(metrics.value("process_resident_memory_bytes") > 1e6);
+    // A container whose function changes goes, and has had its life.
+    server.manage("PATCH", "/v1/apps/app/routes/good", &json!({ "route": { "memory": 65 } })).await;
+    eventually(PATIENCE, "the hot container is gone", async || {
+        let lives = server.metrics().await.types().contains_key("fn_span_docker_run_hot_duration_seconds");
+        if lives { Ok(()) } else { Err(lives) }
+    })
+    .await;
     let documented = documented_metrics();
     let shown: BTreeMap<String, String> = server.metrics().await.types();
     assert_eq!(documented, shown, "docs/metrics.md against /metrics");

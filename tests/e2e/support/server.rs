@@ -382,7 +382,8 @@ impl Process {
             panic!("the server ended with {status}:\n{log}");
         }
         let after = log.split_once("listening on ").map(|(_, after)| after);
-        let url = after.and_then(|after| after.split_once(char::is_whitespace)).map(|(url, _)| url.to_owned());
+        // A line of JSON ends it with a quotation mark.
+        let url = after.and_then(|after| after.split_once([' ', '\n', '"'])).map(|(url, _)| url.to_owned());
         url.ok_or(log)
     }
 
