@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(read["x-key"], "a=b");
         assert_eq!(read["authorization"], "Bearer secret");
         assert!(!format!("{read:?}").contains("secret"));
-        for bad in ["x", "=v", "a b=c", "x=\n"] {
+        for bad in ["x", "=v", "a b=c", "x=a\nb"] {
             assert!(headers(bad).is_err(), "{bad:?}");
         }
     }
