@@ -2,7 +2,8 @@
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
-TARGET := $(or $(CARGO_TARGET_DIR),target)
+PROFILE ?= release
+IMAGE ?= hearth/server
 
 .DEFAULT_GOAL := help
 # Steps share processors and cargo's lock: one after the other is as fast, and easier to read.
@@ -28,9 +29,9 @@ lint: prerequisites ## formatting, clippy and documentation, without a warning
 	else echo 'shellcheck is not installed: the shell scripts were not checked'; fi
 
 .PHONY: unit
-unit: functions databases ## all tests but those in documentation; most need Docker and the fixture images
+unit: functions examples databases ## all tests but those in documentation; most need Docker and the fixture images
 	@scripts/tools.sh nextest
-	@scripts/need.sh redis-server:redis-server
+	@scripts/need.sh redis-server:redis-server docker-compose:docker-compose systemd-analyze:systemd
 	$(CARGO) nextest run --locked --workspace
 
 .PHONY: api
@@ -71,6 +72,10 @@ bench-store: ## lists, reads and trimming of a million stored calls; URL=… for
 functions: docker ## the images of the fixture and of the sample functions
 	@scripts/functions.sh
 
+.PHONY: examples
+examples: docker ## the images of the example functions in shell, Python, Node and Go
+	@scripts/examples.sh
+
 .PHONY: databases
 databases: docker ## the images of the databases that tests start
 	@scripts/databases.sh
@@ -84,7 +89,21 @@ prerequisites:
 	@scripts/need.sh cc:gcc,libc6-dev curl:curl
 	@scripts/tools.sh rustfmt clippy
 
+.PHONY: release
+release: ## the server as a static binary, for any Linux of this architecture; PROFILE=dev builds faster
+	@scripts/image.sh binary $(PROFILE)
+
+.PHONY: image
+image: docker ## an image of the server: IMAGE (hearth/server)
+	@scripts/image.sh image $(IMAGE) $(PROFILE)
+
 .PHONY: install
-install: ## the release build, into PREFIX/bin (/usr/local/bin)
-	$(CARGO) build --locked --release --bin hearth
-	install -D -m 755 $(TARGET)/release/hearth $(DESTDIR)$(PREFIX)/bin/hearth
+install: ## the static binary into PREFIX/bin (/usr/local/bin), and a unit for systemd
+	binary=$$(scripts/image.sh binary $(PROFILE)) && install -D -m 755 "$$binary" $(DESTDIR)$(PREFIX)/bin/hearth
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/local/bin|$(PREFIX)/bin|' deploy/systemd/hearth.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/hearth.service
+	install -D -m 644 deploy/systemd/hearth.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/hearth.conf
+
+.PHONY: uninstall
+uninstall: ## what install put there; the data stays
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/hearth lib/systemd/system/hearth.service lib/sysusers.d/hearth.conf)

@@ -27,6 +27,7 @@ mod management;
 mod mariadb;
 mod operations;
 mod outcomes;
+mod packages;
 mod postgres;
 mod queue;
 mod registries;

@@ -20,6 +20,11 @@ Takes the flags and variables of serve.
 
 Exit codes: 0 a server can start, 1 something is to be fixed first, 64 bad settings.";
 
+const READY_HELP: &str = "\
+Takes the flags and variables of serve, and asks where a server with them listens.
+
+Exit codes: 0 it is ready, 1 it is not, or does not answer, 64 bad settings.";
+
 /// Runs container images as functions, behind HTTP.
 #[derive(Debug, Parser)]
 #[command(name = "hearth", version, disable_help_subcommand = false, arg_required_else_help = true)]
@@ -36,6 +41,9 @@ pub(crate) enum Action {
     /// Looks at what a server with these settings needs, and says what to fix; changes nothing.
     #[command(after_help = CHECK_HELP)]
     Check(Flags),
+    /// Asks the server with these settings whether it is ready for requests.
+    #[command(after_help = READY_HELP)]
+    Ready(Flags),
     /// Shows a call: its record, what it used, its log.
     Call(CallArgs),
     /// Shows the containers that servers left on the Docker engine, and removes those it is told to.

@@ -10,6 +10,7 @@ mod ledger;
 mod logging;
 mod open_files;
 mod process;
+mod ready;
 mod settings;
 mod signals;
 mod spans;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let flags = match &action {
-        Action::Serve(Flags(flags)) | Action::Check(Flags(flags)) => flags.clone(),
+        Action::Serve(Flags(flags)) | Action::Check(Flags(flags)) | Action::Ready(Flags(flags)) => flags.clone(),
         Action::Clean(args) => args.flags(),
         // Concerns a server of which nothing is known here but its URL.
         Action::Call(_) => std::collections::BTreeMap::new(),
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
                 Err(error) => told(Err(error.into())),
             }
         }),
+        Action::Ready(_) => in_runtime(workers, async move { told(ready::ready(&settings).await) }),
         Action::Clean(args) => in_runtime(workers, async move { told(clean::clean(&args, settings).await) }),
         Action::Call(args) => in_runtime(workers, async move { told(call::call(&args).await) }),
     }

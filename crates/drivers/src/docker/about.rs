@@ -31,7 +31,7 @@ pub struct About {
     pub limits_pids: bool,
     /// Where it keeps images and containers.
     pub root: String,
-    /// Whether this process sees control groups, so that samples may be read from them.
+    /// Whether this process sees control groups of containers, so that samples may be read from them.
     pub groups_visible: bool,
 }
 
@@ -55,6 +55,6 @@ pub async fn about(host: Option<&str>) -> Result<About, Error> {
         limits_swap: info.swap_limit.unwrap_or_default(),
         limits_pids: info.pids_limit.unwrap_or_default(),
         root: info.docker_root_dir.unwrap_or_default(),
-        groups_visible: Layout::detect().is_some(),
+        groups_visible: Layout::detect().is_some_and(|layout| layout.is_whole()),
     })
 }

@@ -46,6 +46,11 @@ impl Layout {
         Version::parse(&mounts).map(Self::new)
     }
 
+    /// Whether it is that of the machine, and not the part of it that a container sees, which other containers are not in.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.version.is_whole()
+    }
+
     pub(crate) fn new(version: Version) -> Self {
         Self { version, place: OnceLock::new() }
     }
@@ -117,6 +122,14 @@ impl Group {
 // === impl Version ===
 
 impl Version {
+    /// The root of a hierarchy has what no group below it has, or lacks what each of them has.
+    fn is_whole(&self) -> bool {
+        match self {
+            Self::V1 { memory, .. } => memory.join("release_agent").exists(),
+            Self::V2 { root } => !root.join("cgroup.type").exists(),
+        }
+    }
+
     fn parse(mountinfo: &str) -> Option<Self> {
         let mounts: Vec<Mount<'_>> = mountinfo.lines().filter_map(Mount::parse).collect();
         let controller = |name: &str| {
@@ -157,6 +170,17 @@ impl<'a> Mount<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_container_sees_of_control_groups_is_not_the_whole() {
+        let (machine, container) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(machine.path().join("release_agent"), "").unwrap();
+        fs::write(container.path().join("cgroup.type"), "domain\n").unwrap();
+        let v1 = |path: &Path| Version::V1 { cpuacct: path.to_owned(), memory: path.to_owned(), blkio: None };
+        let v2 = |path: &Path| Version::V2 { root: path.to_owned() };
+        assert_eq!((v1(machine.path()).is_whole(), v1(container.path()).is_whole()), (true, false));
+        assert_eq!((v2(machine.path()).is_whole(), v2(container.path()).is_whole()), (true, false));
+    }
 
     #[test]
     fn hierarchies_are_found_in_each_kind_of_set_up() {
