@@ -3,7 +3,8 @@
 # From a clone to a call: starts Docker where needed, builds and starts the server, deploys the sample functions,
 # calls them, shows what is recorded of a call, and serves until Ctrl-C.
 #
-# PORT   where the server listens on 127.0.0.1 (8080)
+# PORT            where the server listens on 127.0.0.1 (8080)
+# HEARTH_BINARY   a server that is built already
 
 # Traps call some of the functions, which shellcheck takes for unreachable:
 # shellcheck disable=SC2317
@@ -13,7 +14,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly PORT=${PORT:-8080}
 readonly url=http://127.0.0.1:$PORT
-readonly server_binary=${CARGO_TARGET_DIR:-target}/debug/hearth
+readonly server_binary=${HEARTH_BINARY:-${CARGO_TARGET_DIR:-target}/debug/hearth}
 # A debug build on a busy machine, with a database to migrate, is up in a second or two.
 readonly start_seconds=60
 
@@ -38,7 +39,7 @@ main() {
     scripts/docker.sh
     refuse_taken_port
     say "Building the server and the sample functions"
-    cargo build --package hearth
+    [[ -n ${HEARTH_BINARY:-} ]] || cargo build --package hearth
     scripts/functions.sh samples
 
     say "Starting the server"

@@ -64,6 +64,7 @@ documents! {
     operations: "docs/operations.md",
     security: "docs/security.md",
     stats_and_logs: "docs/stats-and-logs.md",
+    tracing: "docs/tracing.md",
     the_sample_functions: "examples/functions/README.md",
     the_fixture: "docker/functions/README.md",
     compose: "deploy/compose/README.md",

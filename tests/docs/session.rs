@@ -164,6 +164,8 @@ impl Session {
         let listens = format!("127.0.0.1:{}", self.admin_port);
         command.env("FN_DATA_DIR", home.join("data")).env("FN_ADMIN_LISTEN", listens).env("FN_MEMORY", "2GiB");
         command.env("PORT", self.port.to_string()).env("API_URL", format!("http://127.0.0.1:{}", self.port));
+        // Built the way tests are; a reader's build would take minutes, and be another.
+        command.env("HEARTH_BINARY", env!("CARGO_BIN_EXE_hearth"));
         // Of what is run inside a test, cargo would take these to be about itself.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_") || name.starts_with("NEXTEST"))
         {

@@ -159,13 +159,15 @@ async fn the_compose_file_brings_up_a_server_whose_records_are_in_postgres() {
     }
     // No image of Prometheus can be had everywhere.
     project.run(&["up", "--detach", "hearth", "postgres"]);
-    let url = format!("http://{}", project.run(&["port", "hearth", "8080"]));
     let client = client();
     // The database is found by its name, and takes its time.
-    eventually(4 * PATIENCE, "the server is ready", async || match client.get(format!("{url}/ready")).send().await {
-        Ok(reply) if reply.status() == 200 => Ok(()),
-        Ok(reply) => Err(reply.text().await.unwrap_or_default()),
-        Err(error) => Err(error.to_string()),
+    let url = eventually(4 * PATIENCE, "the server is ready", async || {
+        let url = format!("http://{}", project.run(&["port", "hearth", "8080"]));
+        match client.get(format!("{url}/ready")).send().await {
+            Ok(reply) if reply.status() == 200 => Ok(url),
+            Ok(reply) => Err(reply.text().await.unwrap_or_default()),
+            Err(error) => Err(error.to_string()),
+        }
     })
     .await;
     put_route(&client, &url).await;
