@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hearth_drivers::{ContainerSpec, Driver, Image};
+use hearth_drivers::{ContainerSpec, Contract, Driver, Image};
 use hearth_models::{Error, FnId, Format, FunctionLimits};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, mpsc};
@@ -209,6 +209,7 @@ impl Dispatch {
     pub(crate) fn spec(&self, template: &Template, env: Vec<(String, String)>) -> ContainerSpec {
         ContainerSpec {
             image: template.image.clone(),
+            contract: if template.format == Format::HttpStream { Contract::Socket } else { Contract::Pipes },
             env,
             memory_bytes: template.limits.memory_bytes(),
             cpu_millis: self.settings.container_cpu_millis,

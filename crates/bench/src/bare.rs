@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 use hearth_drivers::docker::{DockerConfig, DockerDriver, Unobserved};
-use hearth_drivers::{ContainerSpec, Driver, Exit, Frame, Image, Running};
+use hearth_drivers::{ContainerSpec, Contract, Driver, Exit, Frame, Image, Running};
 use hearth_models::{InstanceId, ServerId};
 use tokio::io::AsyncWriteExt;
 
@@ -74,6 +74,7 @@ impl Bare {
     /// Starts a container that is given what `recording` says.
     pub(crate) async fn start(&self, recording: &Recording) -> Result<Running> {
         let spec = ContainerSpec {
+            contract: Contract::Pipes,
             image: self.image.clone(),
             env: recording.env.clone(),
             memory_bytes: recording.memory_bytes,

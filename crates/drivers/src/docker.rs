@@ -23,7 +23,9 @@ mod observer;
 mod pull;
 mod reference;
 mod removal;
+mod sockets;
 mod usage;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,11 +43,12 @@ use self::engine::Engine;
 use self::images::Images;
 use self::pull::Puller;
 use self::removal::Remover;
+use self::sockets::Sockets;
 use crate::stats::Layout;
 use crate::{Container, ContainerSpec, Driver, Error, Found};
 
 pub use about::{About, about};
-pub use config::{DockerConfig, StatsFrom};
+pub use config::{DockerConfig, ProcessLimits, SocketConfig, StatsFrom};
 pub use credentials::CredentialSources;
 pub use leftovers::Leftover;
 pub use observer::{Observer, Operation, Outcome, Unobserved};
@@ -57,6 +60,7 @@ pub struct DockerDriver {
     images: Images,
     maker: Maker,
     remover: Remover,
+    sockets: Option<Arc<Sockets>>,
     /// Creations and pulls under way, and the task that listens to the engine.
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -68,13 +72,19 @@ impl DockerDriver {
     /// Connects to the engine, which must answer within two seconds, and listens to its images from then on. Must be
     /// called within a runtime.
     pub async fn connect(config: DockerConfig, observer: Arc<dyn Observer>) -> Result<Self, Error> {
-        let address = Address::parse(config.host.as_deref())?;
+        let (address, server) = (Address::parse(config.host.as_deref())?, config.server);
         let credentials = Credentials::load(&config.credentials).await?;
         let engine = Arc::new(Engine::connect(address, observer).await?);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let puller = Puller::new(Arc::clone(&engine), credentials, config.pull_limit);
         let images = Images::new(Arc::clone(&engine), puller, tasks.clone());
         let remover = Remover::new(Arc::clone(&engine));
+        let mut sockets = None;
+        if let Some(config) = &config.sockets {
+            let (opened, watch) = Sockets::open(config, server, &engine).await?;
+            tasks.spawn(watch.run(stop.clone()));
+            sockets = Some(Arc::new(opened));
+        }
         let layout = match config.stats_from {
             StatsFrom::Auto => Layout::detect(),
             StatsFrom::Engine => None,
@@ -83,17 +93,19 @@ impl DockerDriver {
             engine: Arc::clone(&engine),
             images: images.clone(),
             remover: remover.clone(),
+            sockets: sockets.clone(),
             template: Arc::new(Template {
-                server: config.server,
+                server,
                 instance: config.instance,
                 hostname: hostname(),
                 network: config.network,
                 pids_limit: config.pids_limit,
+                socket_limits: config.sockets.map(|sockets| sockets.limits).unwrap_or_default(),
             }),
             groups: Arc::new(Groups::new(layout)),
         };
         tasks.spawn(events::listen(Arc::clone(&engine), images.clone(), stop.clone()));
-        Ok(Self { engine, images, maker, remover, tasks, stop })
+        Ok(Self { engine, images, maker, remover, sockets, tasks, stop })
     }
 }
 

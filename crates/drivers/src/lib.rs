@@ -1,8 +1,8 @@
 //! Runs containers.
 //!
 //! A [`Driver`] turns an image reference into an [`Image`] and a [`ContainerSpec`] into a [`Container`] that is
-//! created but not started. Starting it gives [`Running`]: its stdin, its output as one ordered stream of frames, a
-//! source of samples, and a future of its exit. Whoever holds a [`Container`] or its [`Running`] owns it: dropping
+//! created but not started. Starting it gives [`Running`]: its stdin, or the socket that it opens, its output as one ordered
+//! stream of frames, a source of samples, and a future of its exit. Whoever holds a [`Container`] or its [`Running`] owns it: dropping
 //! the [`Guard`] in it removes the container, whatever happened, in a task that the driver owns and drains at
 //! [`Driver::shutdown`].
 //!
@@ -11,6 +11,7 @@
 pub mod docker;
 mod error;
 pub mod scripted;
+mod socket;
 mod stats;
 
 use std::fmt::{self, Debug};
@@ -26,6 +27,7 @@ use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
 pub use error::{Cause, Chain, Error};
+pub use socket::{Connection, SOCKET_DIRECTORY, SOCKET_NAME, Socket, SocketError};
 
 /// An image that is present on the engine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -64,11 +66,23 @@ impl Phase {
     }
 }
 
+/// What a container is promised of its surroundings, and by which way it is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Contract {
+    /// Over stdin and stdout. Its user is the image's, its file system its own to write to.
+    Pipes,
+    /// Over a socket that it opens in [`SOCKET_DIRECTORY`]. It has no stdin, is an ordinary user, and can write to nothing
+    /// but `/tmp`.
+    Socket,
+}
+
 /// What a container is made of.
 #[derive(Clone, Debug)]
 pub struct ContainerSpec {
     /// What it runs.
     pub image: Image,
+    /// How it is spoken to.
+    pub contract: Contract,
     /// Names and values of its environment.
     pub env: Vec<(String, String)>,
     /// Memory limit in bytes, swap included.
@@ -115,8 +129,10 @@ pub trait Container: Send + 'static {
 /// A container that runs.
 #[must_use]
 pub struct Running {
-    /// What the container reads. Shutting it down is EOF for the container.
+    /// What the container reads. Shutting it down is EOF for the container. With [`Contract::Socket`] it reads nothing.
     pub stdin: Pin<Box<dyn AsyncWrite + Send>>,
+    /// The socket that the function opens, with [`Contract::Socket`].
+    pub socket: Option<Box<dyn Socket>>,
     /// What the container writes, in the order it came; ends when the container closed both streams or is gone.
     pub output: BoxStream<'static, Result<Frame, Error>>,
     /// Samples of what the container uses.

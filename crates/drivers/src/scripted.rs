@@ -12,6 +12,7 @@ mod io;
 mod ledger;
 pub mod programs;
 mod script;
+mod socket;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -28,7 +29,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::{Container, ContainerSpec, Driver, Error, Exit, Found, Guard, Phase, Running, Sampler, StatsSource};
+use crate::{
+    Container, ContainerSpec, Contract, Driver, Error, Exit, Found, Guard, Phase, Running, Sampler, Socket, StatsSource,
+};
 
 pub use io::ScriptIo;
 pub use ledger::{Ledger, State};
@@ -257,7 +260,9 @@ impl Container for Created {
         let (stdin, reader) = tokio::io::duplex(PIPE_BYTES);
         let (frames, mut output) = mpsc::channel(PIPE_FRAMES);
         let (exited, exit) = oneshot::channel();
-        let program = script.play(ScriptIo::new(reader, frames, spec));
+        let (socket, listening) = socket::socket();
+        let socket = (spec.contract == Contract::Socket).then(|| Box::new(socket) as Box<dyn Socket>);
+        let program = script.play(ScriptIo::new(reader, listening, frames, spec));
 
         shared.record(|ledger| ledger.start(&id));
         let switch = Switch { token: token.clone(), exit: exit_when_killed };
@@ -279,6 +284,7 @@ impl Container for Created {
         Ok(Running {
             phases,
             stdin: Box::pin(stdin),
+            socket,
             output: stream::poll_fn(move |cx| output.poll_recv(cx)).boxed(),
             stats: stats_source(script.stats, token),
             exit: exit.map(|exit| exit.unwrap_or(Exit::Vanished)).boxed(),

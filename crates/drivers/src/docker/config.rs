@@ -1,5 +1,6 @@
 //! The settings of the driver.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hearth_models::{InstanceId, ServerId};
@@ -23,8 +24,37 @@ pub struct DockerConfig {
     pub network: Option<String>,
     /// How many processes and threads a container may have at a time.
     pub pids_limit: u32,
+    /// For containers with [`Contract::Socket`](crate::Contract::Socket); without it there can be none.
+    pub sockets: Option<SocketConfig>,
     /// How long pulling one image may take.
     pub pull_limit: Duration,
+}
+
+/// What containers that listen on a socket get.
+#[derive(Clone, Debug)]
+pub struct SocketConfig {
+    /// Where their socket directories are made.
+    pub directory: PathBuf,
+    /// The same place as the engine sees it, where that is another: an absolute path on its machine, or the name of a
+    /// volume that is mounted at `directory`.
+    pub engine_directory: Option<String>,
+    /// Limits of their processes.
+    pub limits: ProcessLimits,
+}
+
+/// Limits of the processes in a container; 0 is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessLimits {
+    /// Processes and threads at a time.
+    pub pids: u32,
+    /// Open files of one process.
+    pub open_files: u32,
+    /// Memory that one process may lock, in bytes.
+    pub locked_memory: u64,
+    /// Signals that wait to be delivered.
+    pub pending_signals: u32,
+    /// Bytes in POSIX message queues.
+    pub message_queues: u64,
 }
 
 /// Where samples come from.
@@ -35,6 +65,15 @@ pub enum StatsFrom {
     Auto,
     /// From the engine, about once a second.
     Engine,
+}
+
+// === impl ProcessLimits ===
+
+impl Default for ProcessLimits {
+    /// Those of the contract (v2 contract B.4.12).
+    fn default() -> Self {
+        Self { pids: 50, open_files: 350, locked_memory: 64 << 10, pending_signals: 5_000, message_queues: 800 << 10 }
+    }
 }
 
 // === impl DockerConfig ===
@@ -51,6 +90,7 @@ impl DockerConfig {
             stats_from: StatsFrom::default(),
             network: None,
             pids_limit: 1024,
+            sockets: None,
             pull_limit: Duration::from_mins(5),
         }
     }

@@ -15,9 +15,10 @@ use super::engine::{Engine, Fault};
 use super::images::Images;
 use super::observer::Operation;
 use super::removal::{Life, Remover};
+use super::sockets::{Directory, Listener, Sockets};
 use super::{attach, exit, health, usage};
 use crate::stats::{CgroupSampler, Layout};
-use crate::{Container, ContainerSpec, Error, Guard, Phase, Running, StatsSource};
+use crate::{Container, ContainerSpec, Contract, Error, Guard, Phase, Running, StatsSource};
 
 const CREATE_LIMIT: Duration = Duration::from_mins(1);
 const ATTACH_LIMIT: Duration = Duration::from_secs(10);
@@ -30,6 +31,7 @@ pub(super) struct Maker {
     pub(super) engine: Arc<Engine>,
     pub(super) images: Images,
     pub(super) remover: Remover,
+    pub(super) sockets: Option<Arc<Sockets>>,
     pub(super) template: Arc<Template>,
     pub(super) groups: Arc<Groups>,
 }
@@ -48,6 +50,7 @@ struct Created {
     engine: Arc<Engine>,
     groups: Arc<Groups>,
     has_healthcheck: bool,
+    listener: Option<Listener>,
     life: Life,
     guard: Guard,
 }
@@ -57,34 +60,52 @@ struct Created {
 impl Maker {
     /// Creates a container. Must run to its end: only then is it known whether there is something to remove.
     pub(super) async fn create(&self, mut spec: ContainerSpec) -> Result<Box<dyn Container>, Error> {
-        let life = Life::default();
-        let guard = match self.create_once(&spec, &life).await {
+        let (mut directory, listener) = self.socket(&spec)?.unzip();
+        let created = match self.create_once(&spec, &mut directory).await {
             Err(fault) if fault.is_not_found() => {
                 spec.image = self.find_again(&spec, fault).await?;
-                self.create_once(&spec, &life).await
+                self.create_once(&spec, &mut directory).await
             }
             other => other,
         };
+        let life = Life::default();
+        let guard = self.remover.guard(created.map_err(into_create_error)?, life.clone(), directory);
         Ok(Box::new(Created {
             engine: Arc::clone(&self.engine),
             groups: Arc::clone(&self.groups),
             has_healthcheck: spec.image.has_healthcheck,
+            listener,
             life,
-            guard: guard.map_err(into_create_error)?,
+            guard,
         }))
     }
 
-    async fn create_once(&self, spec: &ContainerSpec, life: &Life) -> Result<Guard, Fault> {
+    /// The directory of the container's socket, if it is to have one.
+    fn socket(&self, spec: &ContainerSpec) -> Result<Option<(Directory, Listener)>, Error> {
+        let failed = |error: io::Error| Error::Engine {
+            operation: "get a socket directory",
+            message: error.to_string(),
+            source: None,
+        };
+        match (spec.contract, &self.sockets) {
+            (Contract::Pipes, _) => Ok(None),
+            (Contract::Socket, Some(sockets)) => sockets.make().map(Some).map_err(failed),
+            (Contract::Socket, None) => Err(failed(io::Error::other("there is no place for them"))),
+        }
+    }
+
+    /// The id of a new container. A directory that may be in use goes with what may turn up.
+    async fn create_once(&self, spec: &ContainerSpec, directory: &mut Option<Directory>) -> Result<String, Fault> {
         let name = new_name();
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
-        let body = self.template.body(spec);
+        let body = self.template.body(spec, directory.as_ref().map(|directory| directory.source.as_str()));
         // The body is large and would be part of every future around this one.
         let request = Box::pin(self.engine.api().create_container(Some(options), body));
         match self.engine.call(Operation::CreateContainer, CREATE_LIMIT, request).await {
-            Ok(answer) => Ok(self.remover.guard(answer.id, life.clone())),
+            Ok(answer) => Ok(answer.id),
             Err(fault) => {
                 if fault.is_uncertain() {
-                    self.remover.remove_doubtful(name);
+                    self.remover.remove_doubtful(name, directory.take());
                 }
                 Err(fault)
             }
@@ -110,7 +131,7 @@ fn into_create_error(fault: Fault) -> Error {
 #[async_trait]
 impl Container for Created {
     async fn start(self: Box<Self>) -> Result<Running, Error> {
-        let Self { engine, groups, has_healthcheck, life, guard } = *self;
+        let Self { engine, groups, has_healthcheck, listener, life, guard } = *self;
         let id = guard.id().to_owned();
 
         let mut phases = Vec::with_capacity(3);
@@ -140,6 +161,7 @@ impl Container for Created {
         Ok(Running {
             phases,
             stdin: attached.stdin,
+            socket: listener.map(|listener| Box::new(listener) as _),
             output: attached.output,
             stats,
             exit: exit::exit(engine, id).inspect(move |_| life.end()).boxed(),

@@ -2,21 +2,26 @@
 //!
 //! A function gets its own memory, without swap behind it, a bounded number of processes, and no privilege at all
 //! (v1 contract A.5). `Init` stays unset: a function is one process most of the time, it is always killed and never
-//! asked to stop, and zombies of the others are bounded by the limit on processes.
+//! asked to stop, and zombies of the others are bounded by the limit on processes. The contract of `http-stream` promises
+//! and forbids more: functions are written for it.
 
 use std::collections::HashMap;
 
-use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
+use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Mount, MountType, ResourcesUlimits};
 use hearth_models::{InstanceId, ServerId};
 use ulid::Ulid;
 
-use crate::ContainerSpec;
+use super::config::ProcessLimits;
+use crate::{ContainerSpec, Contract, SOCKET_DIRECTORY};
 
 /// The label that names the server a container belongs to.
 pub(super) const SERVER_LABEL: &str = "hearth.server";
 
 /// The label that names the process of that server which created it.
 pub(super) const INSTANCE_LABEL: &str = "hearth.instance";
+
+/// The user in a container that listens on a socket.
+const USER: &str = "1000:1000";
 
 /// What all containers of this process have in common.
 #[derive(Clone, Debug)]
@@ -26,6 +31,8 @@ pub(super) struct Template {
     pub(super) hostname: String,
     pub(super) network: Option<String>,
     pub(super) pids_limit: u32,
+    /// Of containers that listen on a socket.
+    pub(super) socket_limits: ProcessLimits,
 }
 
 /// A name that no other container has.
@@ -36,22 +43,53 @@ pub(super) fn new_name() -> String {
 // === impl Template ===
 
 impl Template {
-    pub(super) fn body(&self, spec: &ContainerSpec) -> ContainerCreateBody {
+    /// What to ask the engine for. `socket_directory` is where it finds that of the container, if it has one.
+    pub(super) fn body(&self, spec: &ContainerSpec, socket_directory: Option<&str>) -> ContainerCreateBody {
+        let mut body = self.common(spec);
+        match (spec.contract, socket_directory) {
+            (Contract::Socket, Some(source)) => self.listens(&mut body, source),
+            (Contract::Socket, None) | (Contract::Pipes, _) => reads_stdin(&mut body),
+        }
+        body
+    }
+
+    fn common(&self, spec: &ContainerSpec) -> ContainerCreateBody {
         ContainerCreateBody {
             hostname: Some(self.hostname.clone()),
             image: Some(spec.image.id.clone()),
             env: Some(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
             labels: Some(self.labels(spec)),
-            attach_stdin: Some(true),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
-            open_stdin: Some(true),
-            // The container sees EOF when its server dies.
-            stdin_once: Some(true),
             tty: Some(false),
             host_config: Some(self.host_config(spec)),
             ..ContainerCreateBody::default()
         }
+    }
+
+    /// The contract of `http-stream` (v2 contract B.5.1).
+    fn listens(&self, body: &mut ContainerCreateBody, directory: &str) {
+        let ProcessLimits { pids, open_files, locked_memory, pending_signals, message_queues } = self.socket_limits;
+        let ulimits = [
+            ("nofile", open_files.into()),
+            ("memlock", locked_memory),
+            ("sigpending", pending_signals.into()),
+            ("msgqueue", message_queues),
+        ];
+        body.user = Some(USER.to_owned());
+        let host = body.host_config.get_or_insert_default();
+        host.readonly_rootfs = Some(true);
+        host.tmpfs = Some(HashMap::from([("/tmp".to_owned(), String::new())]));
+        // A mount and not a bind: the engine refuses a directory that it cannot find, instead of making one.
+        host.mounts = Some(vec![Mount {
+            typ: Some(MountType::BIND),
+            source: Some(directory.to_owned()),
+            target: Some(SOCKET_DIRECTORY.to_owned()),
+            ..Mount::default()
+        }]);
+        host.init = Some(true);
+        host.pids_limit = (pids > 0).then(|| pids.into());
+        host.ulimits = Some(ulimits.into_iter().filter(|(_, limit)| *limit > 0).map(ulimit).collect());
     }
 
     fn labels(&self, spec: &ContainerSpec) -> HashMap<String, String> {
@@ -81,6 +119,18 @@ impl Template {
     }
 }
 
+fn reads_stdin(body: &mut ContainerCreateBody) {
+    body.attach_stdin = Some(true);
+    body.open_stdin = Some(true);
+    // The container sees EOF when its server dies.
+    body.stdin_once = Some(true);
+}
+
+fn ulimit((name, limit): (&str, u64)) -> ResourcesUlimits {
+    let limit = Some(i64::try_from(limit).unwrap_or(i64::MAX));
+    ResourcesUlimits { name: Some(name.to_owned()), soft: limit, hard: limit }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -96,8 +146,10 @@ mod tests {
             hostname: "vm".to_owned(),
             network: None,
             pids_limit: 1024,
+            socket_limits: ProcessLimits::default(),
         };
-        let spec = ContainerSpec {
+        let mut spec = ContainerSpec {
+            contract: Contract::Pipes,
             image: Image { id: "sha256:abc".to_owned(), has_healthcheck: false },
             env: vec![("FN_PATH".to_owned(), "/a=b".to_owned())],
             memory_bytes: 128 << 20,
@@ -107,8 +159,9 @@ mod tests {
                 (SERVER_LABEL.to_owned(), "someone else".to_owned()),
             ],
         };
-        let body = serde_json::to_value(template.body(&spec)).unwrap();
-        let expected = json!({
+        let body =
+            |spec: &ContainerSpec| without_nulls(serde_json::to_value(template.body(spec, Some("/d/1"))).unwrap());
+        let mut expected = json!({
             "Hostname": "vm",
             "Image": "sha256:abc",
             "Env": ["FN_PATH=/a=b"],
@@ -124,7 +177,29 @@ mod tests {
                 "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"], "LogConfig": { "Type": "none" },
             },
         });
-        assert_eq!(without_nulls(body), expected);
+        assert_eq!(body(&spec), expected);
+
+        spec.contract = Contract::Socket;
+        for key in ["AttachStdin", "OpenStdin", "StdinOnce"] {
+            expected.as_object_mut().unwrap().remove(key);
+        }
+        expected["User"] = json!("1000:1000");
+        let host = expected["HostConfig"].as_object_mut().unwrap();
+        let ulimit = |name, limit| json!({ "Name": name, "Soft": limit, "Hard": limit });
+        host.extend(
+            json!({
+                "PidsLimit": 50, "Init": true, "ReadonlyRootfs": true, "Tmpfs": { "/tmp": "" },
+                "Mounts": [{ "Type": "bind", "Source": "/d/1", "Target": "/tmp/iofs" }],
+                "Ulimits": [
+                    ulimit("nofile", 350), ulimit("memlock", 65536), ulimit("sigpending", 5000),
+                    ulimit("msgqueue", 819_200),
+                ],
+            })
+            .as_object()
+            .cloned()
+            .unwrap(),
+        );
+        assert_eq!(body(&spec), expected);
     }
 
     fn without_nulls(value: Value) -> Value {

@@ -60,10 +60,14 @@ impl DockerDriver {
         stream::iter(orphans)
             .for_each_concurrent(CONCURRENT, async |orphan| {
                 if self.remove(&orphan.id).await.is_err() {
-                    drop(self.remover.guard(orphan.id, Life::default()));
+                    drop(self.remover.guard(orphan.id, Life::default(), None));
                 }
             })
             .await;
+        if let Some(sockets) = self.sockets.clone() {
+            // It cannot panic, and what is left is logged.
+            tokio::task::spawn_blocking(move || sockets.remove_leftovers()).await.ok();
+        }
         Ok(count)
     }
 

@@ -17,6 +17,7 @@ pub enum Operation {
     KillContainer,
     RemoveContainer,
     ListContainers,
+    InspectVolume,
     Ping,
 }
 
@@ -45,7 +46,7 @@ pub struct Unobserved;
 
 impl Operation {
     /// Every operation there is.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::InspectImage,
         Self::PullImage,
         Self::CreateContainer,
@@ -56,6 +57,7 @@ impl Operation {
         Self::KillContainer,
         Self::RemoveContainer,
         Self::ListContainers,
+        Self::InspectVolume,
         Self::Ping,
     ];
 
@@ -73,6 +75,7 @@ impl Operation {
             Self::KillContainer => "docker_kill_container",
             Self::RemoveContainer => "docker_remove_container",
             Self::ListContainers => "docker_list_containers",
+            Self::InspectVolume => "docker_inspect_volume",
             Self::Ping => "docker_ping",
         }
     }
@@ -90,6 +93,7 @@ impl Operation {
             Self::KillContainer => "kill the container",
             Self::RemoveContainer => "remove the container",
             Self::ListContainers => "list containers",
+            Self::InspectVolume => "inspect the volume",
             Self::Ping => "answer a ping",
         }
     }

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::backoff::Backoff;
 use super::engine::{Engine, Fault};
 use super::observer::Operation;
+use super::sockets::Directory;
 use crate::Guard;
 
 /// How long a removal is tried.
@@ -80,16 +81,17 @@ impl Remover {
         }
     }
 
-    /// Removes the container `id` when dropped. What runs according to `life` is dead soon after.
-    pub(super) fn guard(&self, id: String, life: Life) -> Guard {
+    /// Removes the container `id` when dropped, and then its socket directory. What runs according to `life` is dead soon
+    /// after.
+    pub(super) fn guard(&self, id: String, life: Life, directory: Option<Directory>) -> Guard {
         let remover = self.clone();
         let container = id.clone();
-        Guard::new(id, move || remover.spawn(container, Standing::Created, life))
+        Guard::new(id, move || remover.spawn(container, Standing::Created, life, directory))
     }
 
     /// Removes a container that may exist, or may come to exist.
-    pub(super) fn remove_doubtful(&self, name: String) {
-        self.spawn(name, Standing::Doubtful, Life::default());
+    pub(super) fn remove_doubtful(&self, name: String, directory: Option<Directory>) {
+        self.spawn(name, Standing::Doubtful, Life::default(), directory);
     }
 
     /// Asks once for the removal of `id`; a container that is gone is fine, and for one that is going it waits a
@@ -114,9 +116,15 @@ impl Remover {
         self.tasks.len()
     }
 
-    fn spawn(&self, id: String, standing: Standing, life: Life) {
+    fn spawn(&self, id: String, standing: Standing, life: Life, directory: Option<Directory>) {
         let remover = self.clone();
-        let removal = async move { remover.run(&id, standing, &life).await };
+        let removal = async move {
+            remover.run(&id, standing, &life).await;
+            if let Some(directory) = directory {
+                // However much the function put there. It cannot panic.
+                tokio::task::spawn_blocking(move || drop(directory)).await.ok();
+            }
+        };
         self.tasks.spawn_on(removal, &self.runtime);
     }
 

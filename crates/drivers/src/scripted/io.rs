@@ -4,7 +4,8 @@ use bytes::Bytes;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 
-use crate::{ContainerSpec, Error, Frame};
+use super::socket::Listening;
+use crate::{ContainerSpec, Error, Frame, SocketError};
 
 /// The engine forwards at most this much of a write in one frame.
 const FRAME_BYTES: usize = 32 * 1024;
@@ -20,12 +21,38 @@ pub struct ScriptIo {
     pub stdin: DuplexStream,
     /// What the container was made of.
     pub spec: ContainerSpec,
+    listening: Listening,
     output: Option<mpsc::Sender<Result<Frame, Error>>>,
 }
 
 impl ScriptIo {
-    pub(super) fn new(stdin: DuplexStream, output: mpsc::Sender<Result<Frame, Error>>, spec: ContainerSpec) -> Self {
-        Self { stdin, spec, output: Some(output) }
+    pub(super) fn new(
+        stdin: DuplexStream,
+        listening: Listening,
+        output: mpsc::Sender<Result<Frame, Error>>,
+        spec: ContainerSpec,
+    ) -> Self {
+        Self { stdin, spec, listening, output: Some(output) }
+    }
+
+    /// Opens the container's socket.
+    pub fn listen(&self) {
+        self.listening.open(Ok(()));
+    }
+
+    /// Puts something in the place of the socket that is none.
+    pub fn listen_badly(&self, error: SocketError) {
+        self.listening.open(Err(error));
+    }
+
+    /// Closes the socket; connections that are there go on, new ones are refused.
+    pub fn stop_listening(&mut self) {
+        self.listening.close();
+    }
+
+    /// The next connection to the socket; none once nobody can make one any more.
+    pub async fn accept(&mut self) -> Option<DuplexStream> {
+        self.listening.accept().await
     }
 
     /// Writes to stdout.

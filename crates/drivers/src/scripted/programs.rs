@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{Program, ScriptIo};
 use crate::Exit;
@@ -56,6 +56,44 @@ where
             }
         }
     })
+}
+
+/// Format `http-stream`: answers each request with its body.
+#[must_use]
+pub fn stream_echo() -> Program {
+    stream(|request| async move { response(200, &request.body) })
+}
+
+/// Format `http-stream`: opens its socket at once, and answers each request of each connection with what `handler` makes
+/// of it, which is sent as it is. Takes the next connection when the one before is closed.
+pub fn stream<F>(handler: impl Fn(Request) -> F + Clone + Send + Sync + 'static) -> Program
+where
+    F: Future<Output = Vec<u8>> + Send + 'static,
+{
+    Program::new(move |mut io| {
+        let handler = handler.clone();
+        async move {
+            io.listen();
+            while let Some(mut connection) = io.accept().await {
+                serve(&mut connection, &handler).await;
+            }
+            Exit::Code(0)
+        }
+    })
+}
+
+/// Answers the requests of one connection until it ends or breaks.
+pub async fn serve<F>(connection: &mut (impl AsyncRead + AsyncWrite + Unpin), handler: &impl Fn(Request) -> F)
+where
+    F: Future<Output = Vec<u8>>,
+{
+    let mut unread = Vec::new();
+    while let Read::Whole(request) = read_request(connection, &mut unread).await {
+        let answer = handler(request).await;
+        if connection.write_all(&answer).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Format `json`: answers each request with its body.

@@ -10,6 +10,7 @@ const SECOND: Duration = Duration::from_secs(1);
 async fn created(driver: &ScriptedDriver) -> Result<Box<dyn Container>, Error> {
     let image = driver.image("fn").await?;
     let spec = ContainerSpec {
+        contract: Contract::Pipes,
         image,
         env: vec![("FN_PATH".to_owned(), "/r".to_owned())],
         memory_bytes: 128 << 20,

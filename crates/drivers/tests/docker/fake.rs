@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hearth_drivers::docker::{DockerConfig, DockerDriver, Observer, Operation, Outcome, StatsFrom};
-use hearth_drivers::{ContainerSpec, Driver, Error, Exit, Image};
+use hearth_drivers::{ContainerSpec, Contract, Driver, Error, Exit, Image};
 use hearth_models::{InstanceId, ServerId};
 use serde_json::json;
 use tempfile::TempDir;
@@ -98,6 +98,7 @@ fn in_order(asked: &str) -> Reply {
 
 fn spec() -> ContainerSpec {
     ContainerSpec {
+        contract: Contract::Pipes,
         image: Image { id: "sha256:1".to_owned(), has_healthcheck: false },
         env: Vec::new(),
         memory_bytes: 64 << 20,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use hearth_drivers::scripted::{Program, Script, ScriptedDriver, Step, programs};
-use hearth_drivers::{ContainerSpec, Driver, Error, Exit, Frame, Running};
+use hearth_drivers::{ContainerSpec, Contract, Driver, Error, Exit, Frame, Running};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Engine, FIXTURE, LIMIT, output, within};
@@ -110,7 +110,14 @@ async fn promises(subject: &impl Subject) {
 async fn spec(subject: &impl Subject, does: Does) -> ContainerSpec {
     let (reference, env) = subject.image(does);
     let image = subject.driver().image(reference).await.unwrap();
-    ContainerSpec { image, env, memory_bytes: 64 << 20, cpu_millis: None, labels: Vec::new() }
+    ContainerSpec {
+        image,
+        contract: Contract::Pipes,
+        env,
+        memory_bytes: 64 << 20,
+        cpu_millis: None,
+        labels: Vec::new(),
+    }
 }
 
 async fn start(subject: &impl Subject, does: Does) -> Result<Running, Error> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use hearth_drivers::docker::{DockerConfig, DockerDriver, Unobserved};
-use hearth_drivers::{ContainerSpec, Driver, Exit, Running};
+use hearth_drivers::{ContainerSpec, Contract, Driver, Exit, Running};
 use hearth_models::{InstanceId, ServerId};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -87,6 +87,7 @@ impl Drop for PrivateEngine {
 
 async fn spec(driver: &DockerDriver) -> ContainerSpec {
     ContainerSpec {
+        contract: Contract::Pipes,
         image: within(driver.image(FIXTURE)).await.unwrap(),
         env: vec![("FN_FORMAT".to_owned(), "http".to_owned())],
         memory_bytes: 64 << 20,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use hearth_drivers::docker::{DockerConfig, DockerDriver, Unobserved};
-use hearth_drivers::{Container, ContainerSpec, Driver, Frame, Running};
+use hearth_drivers::{Container, ContainerSpec, Contract, Driver, Frame, Running};
 use hearth_models::{InstanceId, ServerId};
 use tokio::time::timeout;
 
@@ -47,6 +47,7 @@ impl Engine {
 
     pub(crate) async fn spec(&self, reference: &str, env: &[(&str, &str)]) -> ContainerSpec {
         ContainerSpec {
+            contract: Contract::Pipes,
             image: self.driver.image(reference).await.unwrap(),
             env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             memory_bytes: 64 << 20,

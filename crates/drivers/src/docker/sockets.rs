@@ -1,0 +1,211 @@
+//! Socket directories: one per container, made before it and removed after it.
+//!
+//! They stand in a directory of the server that nobody else may enter, for each is open to every user: the one in the
+//! container is an ordinary one. What is in them is in the hands of the function, so nothing is looked up there
+//! twice: the socket is opened without following links and connected to by its descriptor.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hearth_models::ServerId;
+use rustix::fs::{FileType, Mode, OFlags, fstat, open, openat, readlinkat};
+use rustix::io::Errno;
+use tokio::net::UnixStream;
+
+use super::config::SocketConfig;
+use super::engine::{Engine, Fault};
+use super::observer::Operation;
+use super::watch::{Watch, Watched};
+use crate::{Connection, Error, SOCKET_NAME, Socket, SocketError};
+
+const VOLUME_LIMIT: Duration = Duration::from_secs(10);
+
+/// The setting that is at fault when a directory cannot be used.
+const DIRECTORY: &str = "FN_IOFS_PATH";
+const ENGINE_DIRECTORY: &str = "FN_IOFS_DOCKER_PATH";
+
+/// Makes socket directories.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    /// The directory of this server.
+    root: PathBuf,
+    /// The same as the engine sees it.
+    engine_root: PathBuf,
+    watch: Watch,
+    next: AtomicU64,
+    /// Left by an earlier process, whose containers may still use them.
+    leftovers: Mutex<Vec<PathBuf>>,
+}
+
+/// The socket directory of one container. Removed when dropped.
+#[derive(Debug)]
+pub(super) struct Directory {
+    path: PathBuf,
+    /// Where the engine finds it.
+    pub(super) source: String,
+}
+
+/// The socket of one container.
+#[derive(Debug)]
+pub(super) struct Listener {
+    directory: OwnedFd,
+    /// Until the socket is there.
+    watched: Option<Watched>,
+}
+
+// === impl Sockets ===
+
+impl Sockets {
+    /// Makes the directory of `server`, whose earlier process is gone.
+    pub(super) async fn open(config: &SocketConfig, server: ServerId, engine: &Engine) -> Result<(Self, Watch), Error> {
+        let setting =
+            |what: String| move |error| Error::Setting { name: DIRECTORY, message: format!("{what}: {error}") };
+        let unusable = format!("{} cannot be used for socket directories", config.directory.display());
+        let (root, leftovers) = prepare(&config.directory, server).map_err(setting(unusable))?;
+        let engine_root = match &config.engine_directory {
+            None => root.clone(),
+            Some(path) if path.starts_with('/') => Path::new(path).join(server.to_string()),
+            Some(volume) => mount_point(engine, volume).await?.join(server.to_string()),
+        };
+        let unwatched = "socket directories cannot be watched (the limit may be fs.inotify.max_user_instances)";
+        let watch = Watch::new().map_err(setting(unwatched.to_owned()))?;
+        let leftovers = Mutex::new(leftovers);
+        Ok((Self { root, engine_root, watch: watch.clone(), next: AtomicU64::new(1), leftovers }, watch))
+    }
+
+    /// A fresh directory, and the socket that will be in it.
+    pub(super) fn make(&self) -> io::Result<(Directory, Listener)> {
+        let (name, path) = loop {
+            let name = format!("{:x}", self.next.fetch_add(1, Ordering::Relaxed));
+            let path = self.root.join(&name);
+            match fs::create_dir(&path) {
+                Ok(()) => break (name, path),
+                // An earlier process made it.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        };
+        let directory = Directory { source: self.engine_root.join(&name).to_string_lossy().into_owned(), path };
+        // Whatever the umask: the user in the container is another.
+        fs::set_permissions(&directory.path, Permissions::from_mode(0o777))?;
+        let listener = Listener {
+            directory: open(&directory.path, OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?,
+            watched: Some(self.watch.directory(&directory.path)?),
+        };
+        Ok((directory, listener))
+    }
+
+    /// Removes what an earlier process left. Its containers have to be gone.
+    pub(super) fn remove_leftovers(&self) {
+        let leftovers = std::mem::take(&mut *self.leftovers.lock().unwrap_or_else(PoisonError::into_inner));
+        leftovers.iter().for_each(|path| remove(path));
+    }
+}
+
+/// The directory of `server` below `directory`, and what is in it.
+fn prepare(directory: &Path, server: ServerId) -> io::Result<(PathBuf, Vec<PathBuf>)> {
+    fs::create_dir_all(directory)?;
+    let root = fs::canonicalize(directory)?.join(server.to_string());
+    DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
+    let leftovers = fs::read_dir(&root)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    Ok((root, leftovers))
+}
+
+/// Where the engine keeps `volume` on its machine. A directory in there can be mounted by that path, by engines that
+/// cannot mount a part of a volume as well.
+async fn mount_point(engine: &Engine, volume: &str) -> Result<PathBuf, Error> {
+    let request = async { engine.api().inspect_volume(volume).await.map_err(Fault::from) };
+    let setting = |message| Error::Setting { name: ENGINE_DIRECTORY, message };
+    match engine.call(Operation::InspectVolume, VOLUME_LIMIT, request).await {
+        Ok(found) if found.mountpoint.starts_with('/') => Ok(found.mountpoint.into()),
+        Ok(found) => {
+            Err(setting(format!("the volume {volume} of driver {} has no place on the machine", found.driver)))
+        }
+        Err(fault) if fault.is_not_found() => {
+            Err(setting(format!("{volume} is no absolute path, and the engine has no volume of this name")))
+        }
+        Err(fault) => Err(fault.into_error(Operation::InspectVolume)),
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_dir_all(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "a socket directory cannot be removed; the next start will try again");
+    }
+}
+
+// === impl Directory ===
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        remove(&self.path);
+    }
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// The socket, if it is there.
+    fn find(&self) -> Result<Option<OwnedFd>, SocketError> {
+        let target = match readlinkat(&self.directory, SOCKET_NAME, Vec::new()) {
+            Ok(target) => Some(target.into_bytes()),
+            Err(Errno::INVAL) => None,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(io::Error::from(error).into()),
+        };
+        let name = match &target {
+            Some(target) if target.contains(&b'/') => return Err(SocketError::BadLink),
+            Some(target) => std::ffi::OsStr::from_bytes(target),
+            None => SOCKET_NAME.as_ref(),
+        };
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let socket = match openat(&self.directory, name, flags, Mode::empty()) {
+            Ok(socket) => socket,
+            Err(Errno::NOENT) if target.is_none() => return Ok(None),
+            Err(Errno::NOENT) => return Err(SocketError::NotASocket),
+            Err(error) => return Err(io::Error::from(error).into()),
+        };
+        let status = fstat(&socket).map_err(io::Error::from)?;
+        match FileType::from_raw_mode(status.st_mode) {
+            FileType::Socket => Ok(Some(socket)),
+            _ => Err(SocketError::NotASocket),
+        }
+    }
+}
+
+#[async_trait]
+impl Socket for Listener {
+    async fn opened(&mut self) -> Result<(), SocketError> {
+        while let Some(watched) = &self.watched {
+            if self.find()?.is_some() {
+                // What else happens in there is of no interest.
+                self.watched = None;
+            } else {
+                watched.changed().await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn connect(&mut self) -> io::Result<Connection> {
+        let socket = match self.find() {
+            Ok(Some(socket)) => socket,
+            Ok(None) => return Err(io::ErrorKind::NotFound.into()),
+            Err(error) => return Err(io::Error::other(error)),
+        };
+        // By its descriptor: no other file can have taken its place, and the path is short enough for an address.
+        let stream = UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd())).await?;
+        let (reader, writer) = stream.into_split();
+        Ok(Connection { reader: Box::pin(reader), writer: Box::pin(writer) })
+    }
+}
