@@ -31,7 +31,7 @@ pub fn answers(data: &[u8]) {
     let format = Format::ALL[usize::from(*selector) % 3];
     let method = if selector & 0x80 == 0 { Method::GET } else { Method::HEAD };
     let closed = selector & 0x40 != 0;
-    let run = |max, piece: usize| decode(Decoder::for_call(format, &method, max), output, piece, closed);
+    let run = |max, piece: usize| decode(Decoder::for_call(format, Via::Http, &method, max), output, piece, closed);
 
     let whole = run(NO_LIMIT, output.len().max(1));
     assert_eq!(whole, run(NO_LIMIT, usize::from(*cut).max(1)), "cut differently");

@@ -50,7 +50,7 @@ pub fn print() {
 }
 
 fn decode(format: Format, output: &Bytes, piece: usize) -> usize {
-    let mut decoder = Decoder::for_call(format, &Method::GET, 1 << 30);
+    let mut decoder = Decoder::for_call(format, Via::Http, &Method::GET, 1 << 30);
     let mut rest = output.clone();
     let mut events = 0;
     while !rest.is_empty() {

@@ -236,12 +236,6 @@ impl Shared {
         unattended: Option<Unattended>,
     ) -> Result<Answer, Failure> {
         let stop = &self.dispatch.stop;
-        if invocation.function.format == Format::HttpStream {
-            return Err(refuse(
-                live,
-                Error::StartFailed("functions of the format http-stream cannot be run yet".to_owned()),
-            ));
-        }
         let prepared = async {
             let limit = self.preread(invocation.function.format);
             let prefix = timeout_at(clock.start_by, Prefix::read(body, limit, &self.bodies)).await;
@@ -346,7 +340,12 @@ fn refuse(live: LiveCall, error: Error) -> Failure {
 
 fn slot_key(invocation: &Invocation, image: &Image) -> SlotKey {
     let Invocation { app, function, fn_path, .. } = invocation;
-    let parts = (&image.id, function.format, &function.limits, function.call_type, &function.config, &app.config);
+    let parts = (&image.id, function.format, &function.limits, &function.config, &app.config);
+    if function.format == Format::HttpStream {
+        // Its containers serve every door.
+        return SlotKey::new(app.id, function.id, &parts);
+    }
+    let parts = (parts, function.call_type);
     SlotKey::new(app.id, function.id, &(parts, &app.name, fn_path))
 }
 

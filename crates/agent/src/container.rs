@@ -1,19 +1,18 @@
-//! A container at work: one exchange at a time over its stdin and stdout, with its stderr and its samples going to
-//! the call that executes and to nobody else.
+//! A container at work: one exchange at a time over its stdin and stdout, or over a connection to its socket, with its
+//! log and its samples going to the call that executes and to nobody else.
 //!
 //! **Invariant:** a container that missed a deadline, broke its format, wrote to stdout outside an answer, or did
 //! not take its request to the last byte is [`Spent`](Fate::Spent): it is removed and never used again.
 
-use std::collections::VecDeque;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Fuse};
-use futures_util::stream::BoxStream;
-use futures_util::{FutureExt, StreamExt};
-use hearth_drivers::{Driver, Exit, Frame, Guard, Phase, Running};
-use hearth_models::{Error, Format};
+use hearth_drivers::{Chain, Connection, Driver, Exit, Guard, Phase, Running, Socket};
+use hearth_models::{Error, Format, Reason};
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +20,8 @@ use tracing::Instrument;
 
 use crate::dispatch::Dispatch;
 use crate::formats::{Decoder, Event, is_ignorable};
+use crate::incoming::{Incoming, Piece, Wanted};
+use crate::lateness::{DrainRule, Lateness};
 use crate::outgoing::SendError;
 use crate::probe::Probe;
 use crate::quiet::Quiet;
@@ -32,6 +33,10 @@ const TAKE_REQUEST: Duration = Duration::from_millis(100);
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// A container whose output ended gets so long to say how it ended, where that does not decide the outcome alone.
 const TELL_EXIT: Duration = Duration::from_secs(2);
+/// A function that hangs up gets so long to be seen dying of it: that is the reason then.
+const TELL_DEATH: Duration = Duration::from_millis(100);
+/// A socket that is there gets so long to take connections.
+const LISTEN: Duration = Duration::from_millis(500);
 /// A drain ends after so long even if stderr never falls silent; later where the window is set that wide.
 const LONGEST_DRAIN: Duration = Duration::from_millis(20);
 
@@ -42,19 +47,16 @@ pub(crate) enum Fate {
     Spent,
 }
 
-/// How the drain window is chosen.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct DrainRule {
-    pub(crate) shortest: Duration,
-    pub(crate) longest: Duration,
-}
-
 /// The streams of a running container.
 pub(crate) struct Wire {
-    stdin: Pin<Box<dyn AsyncWrite + Send>>,
-    output: BoxStream<'static, Result<Frame, hearth_drivers::Error>>,
-    output_ended: bool,
-    /// It wrote to stdout although nobody had asked.
+    /// Where requests go: stdin, or the connection.
+    requests: Pin<Box<dyn AsyncWrite + Send>>,
+    incoming: Incoming,
+    /// What a function with a socket is connected to.
+    socket: Option<Box<dyn Socket>>,
+    /// The connection has carried an exchange before.
+    used: bool,
+    /// It answered although nobody had asked.
     spoke: bool,
     exit: Fuse<BoxFuture<'static, Exit>>,
     probe: Probe,
@@ -85,11 +87,13 @@ impl Wire {
         quiet: Quiet,
         dispatch: &Dispatch,
     ) -> Self {
-        let Running { stdin, output, stats, exit, phases, guard } = running;
+        let Running { stdin, socket, output, stats, exit, phases, guard } = running;
+        let incoming = if socket.is_some() { Incoming::over_socket(output) } else { Incoming::over_pipes(output) };
         Self {
-            stdin,
-            output,
-            output_ended: false,
+            requests: stdin,
+            incoming,
+            socket,
+            used: false,
             spoke: false,
             exit: exit.fuse(),
             probe: probe(stats),
@@ -112,8 +116,8 @@ impl Wire {
     pub(crate) async fn idle(&mut self, format: Format) {
         loop {
             tokio::select! {
-                frame = self.output.next(), if !self.output_ended => {
-                    if self.between(frame, format) == Idle::Over {
+                piece = self.incoming.next(Wanted::All) => {
+                    if self.between(piece, format) == Idle::Over {
                         return;
                     }
                 }
@@ -128,53 +132,122 @@ impl Wire {
         if !self.is_fit() {
             return Idle::Over;
         }
-        while let Some(frame) = self.output.next().now_or_never() {
-            if self.between(frame, format) == Idle::Over {
+        while let Some(piece) = self.incoming.next(Wanted::All).now_or_never() {
+            if self.between(piece, format) == Idle::Over {
                 return Idle::Over;
             }
         }
         Idle::Still
     }
 
-    fn between(&mut self, frame: Option<Result<Frame, hearth_drivers::Error>>, format: Format) -> Idle {
-        match frame {
-            Some(Ok(Frame::Stderr(bytes))) => {
-                tracing::debug!(
-                    container_id = self.id(),
-                    between_log = true,
-                    "{}",
-                    String::from_utf8_lossy(&bytes).trim_end()
-                );
+    fn between(&mut self, piece: Piece, format: Format) -> Idle {
+        match piece {
+            Piece::Log(bytes) => {
+                self.log_between(&bytes);
                 Idle::Still
             }
-            Some(Ok(Frame::Stdout(bytes))) if is_ignorable(format, &bytes) => Idle::Still,
-            Some(Ok(Frame::Stdout(bytes))) => {
-                tracing::warn!(
-                    container_id = self.id(),
-                    bytes = bytes.len(),
-                    "container wrote to stdout between calls"
-                );
+            Piece::Answer(bytes) if is_ignorable(format, &bytes) => Idle::Still,
+            Piece::Answer(bytes) => {
+                tracing::warn!(container_id = self.id(), bytes = bytes.len(), "container answered between calls");
                 self.spoke = true;
                 Idle::Over
             }
-            Some(Err(_)) | None => {
-                self.output_ended = true;
-                Idle::Over
-            }
+            // A connection that is not used may be closed; the next call gets another.
+            Piece::HungUp(_) => Idle::Still,
+            Piece::Over(_) => Idle::Over,
         }
+    }
+
+    fn log_between(&self, bytes: &[u8]) {
+        tracing::debug!(container_id = self.id(), between_log = true, "{}", String::from_utf8_lossy(bytes).trim_end());
     }
 
     /// It has done nothing wrong between calls.
     pub(crate) fn is_fit(&self) -> bool {
-        !self.output_ended && !self.spoke
+        !self.incoming.is_over() && !self.spoke
     }
 
     /// What it did wrong before its first call, for a container that is not [fit](Self::is_fit).
     pub(crate) async fn why_unfit(&mut self, format: Format) -> Error {
-        if !self.output_ended {
-            return Error::BadOutput(format!("{format}: output before the first request"));
+        let error = if self.incoming.is_over() {
+            self.end_of_output(format, Instant::now() + TELL_EXIT).await.err().unwrap_or(Error::NoResponse)
+        } else {
+            Error::BadOutput(format!("{format}: output before the first request"))
+        };
+        match (format, error) {
+            (Format::HttpStream, error) if error != Error::Vanished => Error::NotReceived(error.reason()),
+            (_, error) => error,
         }
-        self.end_of_output(format, Instant::now() + TELL_EXIT).await.err().unwrap_or(Error::NoResponse)
+    }
+
+    /// Waits until the function has opened its socket and takes a connection, where it is to have one.
+    pub(crate) async fn open(&mut self, patience: Duration) -> Result<(), Error> {
+        let end = Instant::now() + patience;
+        loop {
+            let Some(socket) = &mut self.socket else { return Ok(()) };
+            let piece = tokio::select! {
+                biased;
+                opened = socket.opened() => match opened {
+                    Ok(()) => break,
+                    Err(error) => {
+                        tracing::warn!(container_id = self.id(), error = %Chain(&error), "function did not open its socket");
+                        return Err(Error::InitFailed(Reason::BadOutput));
+                    }
+                },
+                piece = self.incoming.next(Wanted::Log) => piece,
+                () = sleep_until(end) => return Err(Error::InitTimedOut),
+            };
+            self.initializing(piece).await?;
+        }
+        self.first_connection().await
+    }
+
+    /// What a function binds can be seen a moment before it may be connected to, and nobody tells when that is.
+    async fn first_connection(&mut self) -> Result<(), Error> {
+        let end = Instant::now() + LISTEN;
+        while let Err(error) = self.connect().await {
+            if Instant::now() >= end {
+                tracing::warn!(container_id = self.id(), %error, "function cannot be connected to");
+                return Err(Error::NotReceived(Reason::BadExit));
+            }
+            let again = Instant::now() + LOOK_AGAIN;
+            while let Ok(piece) = timeout_at(again, self.incoming.next(Wanted::Log)).await {
+                self.initializing(piece).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a container says before its socket is there.
+    async fn initializing(&mut self, piece: Piece) -> Result<(), Error> {
+        match piece {
+            Piece::Log(bytes) => self.log_between(&bytes),
+            Piece::Answer(_) | Piece::HungUp(_) => {}
+            Piece::Over(_) => {
+                let ended = self.end_of_output(Format::HttpStream, Instant::now() + TELL_EXIT).await;
+                return Err(match ended {
+                    Ok(()) => Error::InitFailed(Reason::BadExit),
+                    Err(Error::Vanished) => Error::Vanished,
+                    Err(error) => Error::InitFailed(error.reason()),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Sees to it that there is a connection, where one is needed.
+    pub(crate) async fn connect(&mut self) -> io::Result<()> {
+        let Some(socket) = self.socket.as_mut().filter(|_| !self.incoming.is_connected()) else { return Ok(()) };
+        let Connection { reader, writer } = socket.connect().await?;
+        self.incoming.connect(reader);
+        self.requests = writer;
+        self.used = false;
+        Ok(())
+    }
+
+    fn hang_up(&mut self) {
+        self.incoming.hang_up();
+        self.requests = Box::pin(tokio::io::sink());
     }
 
     /// Executes one call: its answer is delivered, its record ended. `answered` is told just before the caller is.
@@ -206,7 +279,8 @@ impl Wire {
             answered();
         };
         let mut taken = true;
-        if result.is_ok() {
+        let refused = work.refused.take();
+        if result.is_ok() && refused.is_none() {
             let delivered = timeout_at(work.clock.deadline, work.responder.succeed(told));
             tokio::select! {
                 biased;
@@ -217,68 +291,79 @@ impl Wire {
                 () = stop.cancelled() => result = Err(Error::ShuttingDown),
             }
         } else {
-            work.request.give_up();
+            if result.is_err() {
+                work.request.give_up();
+            }
             told();
         }
-        if let Err(error) = &result {
+        let error = result.as_ref().err().or(refused.as_ref());
+        if let Some(error) = error {
             work.responder.fail(error);
         }
         work.live.timeline().executed = Some(Instant::now());
         let mut fate = result.as_ref().copied().unwrap_or(Fate::Spent);
-        if result.is_ok() && !self.output_ended {
+        if result.is_ok() && !self.incoming.is_over() {
             fate = fate.and(self.finish_request(&mut work).await);
         }
-        if !self.output_ended {
+        if self.incoming.is_over() {
+            fate = Fate::Spent;
+        } else {
             fate = fate.and(self.drain(&mut work).await);
         }
-        if fate == Fate::Reusable {
+        if fate == Fate::Reusable && self.socket.is_none() {
             fate = self.request_is_read(work.format).await;
         }
         last.into_iter().for_each(|stat| work.live.sample(stat));
-        work.live.end(match &result {
-            Err(error) => Err(error),
-            Ok(_) if taken || work.unattended.is_some() => Ok(()),
-            Ok(_) => Err(&Error::ClientGone),
+        work.live.end(match error {
+            Some(error) => Err(error),
+            None if taken || work.unattended.is_some() => Ok(()),
+            None => Err(&Error::ClientGone),
         });
+        self.used = true;
         fate
     }
 
     /// The exchange itself, until the answer is complete or cannot become so.
     async fn converse(&mut self, work: &mut Work) -> Result<Fate, Error> {
         let mut deadline = std::pin::pin!(sleep_until(work.clock.deadline));
+        // The function takes what it is sent.
+        let mut takes = true;
         loop {
             let hold_until = work.responder.hold_until();
+            let wanted = if work.responder.is_blocked() { Wanted::Log } else { Wanted::All };
             tokio::select! {
                 biased;
                 () = &mut deadline => return Err(Error::TimedOut),
-                frame = self.output.next(), if !work.responder.is_blocked() => match frame {
-                    Some(Ok(Frame::Stdout(bytes))) => {
+                piece = self.incoming.next(wanted) => match piece {
+                    Piece::Answer(bytes) => {
                         work.decoder.push(bytes);
                         if read_answer(work)? {
-                            return Ok(fate_of(&work.decoder));
+                            return Ok(self.fate_after(&work.decoder));
                         }
                     }
-                    Some(Ok(Frame::Stderr(bytes))) => work.live.log(&bytes),
-                    Some(Err(error)) => {
-                        tracing::warn!(container_id = self.guard.id(), error = %hearth_drivers::Chain(&error), "lost the container's output");
-                        self.output_ended = true;
+                    Piece::Log(bytes) => work.live.log(&bytes),
+                    Piece::HungUp(end) => match self.hung_up(work, end).await? {
+                        Some(fate) => return Ok(fate),
+                        None => takes = true,
+                    },
+                    // What it answered before may still be under way.
+                    Piece::Over(_) if self.incoming.is_connected() => {}
+                    Piece::Over(Ok(())) => return self.answer_at_end(work).await,
+                    Piece::Over(Err(error)) => {
+                        tracing::warn!(container_id = self.guard.id(), error = %Chain(&error), "lost the container's output");
                         return Err(self.end_of_output(work.format, work.clock.deadline).await.err().unwrap_or(Error::Vanished));
-                    }
-                    None => {
-                        self.output_ended = true;
-                        return self.answer_at_end(work).await;
                     }
                 },
                 () = work.responder.forward(), if work.responder.is_blocked() => {
                     if read_answer(work)? {
-                        return Ok(fate_of(&work.decoder));
+                        return Ok(self.fate_after(&work.decoder));
                     }
                 }
-                sent = work.request.step(&work.invocation, &mut self.stdin), if !work.request.is_done() => match sent {
+                sent = work.request.step(&work.invocation, &mut self.requests), if takes && !work.request.is_done() => match sent {
                     Ok(()) => {}
                     Err(SendError::Body(error)) => return Err(error.into()),
-                    // Why it does not read any more shows in its output or its exit.
-                    Err(SendError::Pipe) => work.request.give_up(),
+                    // Why it does not read any more shows in what it says or in its exit.
+                    Err(SendError::Pipe) => takes = false,
                 },
                 () = sleep_until(hold_until.unwrap_or(work.clock.deadline)), if hold_until.is_some() => work.responder.stream(),
                 stat = self.probe.next() => work.live.sample(stat),
@@ -289,15 +374,47 @@ impl Wire {
     /// The container closed its output: what it exited with decides first, then whether the answer is whole.
     async fn answer_at_end(&mut self, work: &mut Work) -> Result<Fate, Error> {
         self.end_of_output(work.format, work.clock.deadline).await?;
-        work.decoder.eof();
-        while !read_answer(work)? {
-            if !work.responder.is_blocked() {
-                return Err(Error::NoResponse);
-            }
-            let forwarded = timeout_at(work.clock.deadline, work.responder.forward()).await;
-            forwarded.map_err(|_| Error::TimedOut)?;
-        }
+        last_of_answer(work).await?;
         Ok(Fate::Spent)
+    }
+
+    /// The function closed the connection before its answer was complete, unless this completes it. Nothing is to be told
+    /// where it closed one that it had not used for long, just before it had this request: it gets that on another.
+    async fn hung_up(&mut self, work: &mut Work, end: io::Result<()>) -> Result<Option<Fate>, Error> {
+        let idled = self.used && work.decoder.is_untouched();
+        if idled && work.request.begin_again(end.is_err()) && self.connect().await.is_ok() {
+            return Ok(None);
+        }
+        match last_of_answer(work).await {
+            Ok(()) => Ok(Some(self.fate_after(&work.decoder))),
+            Err(Error::NotReceived(reason)) => {
+                let told = timeout_at(work.clock.deadline.min(Instant::now() + TELL_DEATH), &mut self.exit).await;
+                Err(match told {
+                    Ok(Exit::OutOfMemory) => Error::NotReceived(Reason::OutOfMemory),
+                    Ok(Exit::Code(137)) => Error::NotReceived(Reason::Killed),
+                    Ok(Exit::Code(_)) => Error::NotReceived(Reason::BadExit),
+                    Ok(Exit::Vanished) => Error::Vanished,
+                    // It lives on.
+                    Err(_) => Error::NotReceived(reason),
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What becomes of the container, and of the connection, once an answer is complete.
+    fn fate_after(&mut self, decoder: &Decoder) -> Fate {
+        if decoder.surplus() {
+            return Fate::Spent;
+        }
+        match (decoder.must_close(), &self.socket) {
+            (false, _) => Fate::Reusable,
+            (true, None) => Fate::Spent,
+            (true, Some(_)) => {
+                self.hang_up();
+                Fate::Reusable
+            }
+        }
     }
 
     /// Waits for the container's exit, an error if it was a bad one, or if it was not the container that ended: the engine
@@ -344,7 +461,7 @@ impl Wire {
     async fn finish_request(&mut self, work: &mut Work) -> Fate {
         let end = Instant::now() + TAKE_REQUEST;
         while !work.request.is_done() {
-            let step = timeout_at(end, work.request.step(&work.invocation, &mut self.stdin)).await;
+            let step = timeout_at(end, work.request.step(&work.invocation, &mut self.requests)).await;
             if !matches!(step, Ok(Ok(()))) {
                 work.request.give_up();
                 return Fate::Spent;
@@ -374,22 +491,19 @@ impl Wire {
         let window = self.lateness.window(self.drain);
         let mut latest = Duration::ZERO;
         let fate = loop {
-            let frame = tokio::select! {
+            let piece = tokio::select! {
                 biased;
-                frame = self.output.next() => frame,
+                piece = self.incoming.next(Wanted::All) => piece,
                 () = self.quiet.wait(window) => break Fate::Reusable,
             };
-            match frame {
-                Some(Ok(Frame::Stderr(bytes))) => {
+            match piece {
+                Piece::Log(bytes) => {
                     latest = begun.elapsed();
                     work.live.log(&bytes);
                 }
-                Some(Ok(Frame::Stdout(bytes))) if is_ignorable(work.format, &bytes) => {}
-                Some(Ok(Frame::Stdout(_))) => break Fate::Spent,
-                Some(Err(_)) | None => {
-                    self.output_ended = true;
-                    break Fate::Spent;
-                }
+                Piece::Answer(bytes) if is_ignorable(work.format, &bytes) => {}
+                Piece::Answer(_) | Piece::Over(_) => break Fate::Spent,
+                Piece::HungUp(_) => {}
             }
             if begun.elapsed() > LONGEST_DRAIN.max(2 * window) {
                 break Fate::Reusable;
@@ -417,9 +531,26 @@ fn read_answer(work: &mut Work) -> Result<bool, Error> {
             Event::Head(head) => work.responder.head(head),
             Event::Data(bytes) => work.responder.data(bytes),
             Event::End => return Ok(true),
+            Event::Refused(error) => {
+                work.refused = Some(error);
+                return Ok(true);
+            }
         }
     }
     Ok(false)
+}
+
+/// Nothing more will come; the rest of the answer goes to the responder.
+async fn last_of_answer(work: &mut Work) -> Result<(), Error> {
+    work.decoder.eof();
+    while !read_answer(work)? {
+        if !work.responder.is_blocked() {
+            return Err(Error::NoResponse);
+        }
+        let forwarded = timeout_at(work.clock.deadline, work.responder.forward()).await;
+        forwarded.map_err(|_| Error::TimedOut)?;
+    }
+    Ok(())
 }
 
 /// A reader of `json` may stop at the closing brace; the two line ends behind it mean nothing.
@@ -427,30 +558,5 @@ const fn may_stay_unread(format: Format) -> u64 {
     match format {
         Format::Json => 2,
         Format::Default | Format::Http | Format::HttpStream => 0,
-    }
-}
-
-fn fate_of(decoder: &Decoder) -> Fate {
-    if decoder.surplus() || decoder.must_close() { Fate::Spent } else { Fate::Reusable }
-}
-
-/// How late, after the answer, a container's log lines have come of late.
-#[derive(Debug, Default)]
-struct Lateness(VecDeque<Duration>);
-
-impl Lateness {
-    /// The greatest of so many stands for the 99th percentile.
-    const KEPT: usize = 64;
-
-    fn add(&mut self, latest: Duration) {
-        if self.0.len() == Self::KEPT {
-            self.0.pop_front();
-        }
-        self.0.push_back(latest);
-    }
-
-    fn window(&self, rule: DrainRule) -> Duration {
-        let late = self.0.iter().max().copied().unwrap_or_default();
-        (2 * late).clamp(rule.shortest, rule.longest.max(rule.shortest))
     }
 }

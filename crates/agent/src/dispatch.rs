@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::container::DrainRule;
 use crate::cpu::CpuMeter;
+use crate::lateness::DrainRule;
 use crate::metrics::{Metrics, Series};
 use crate::slots::{
     Action, Admission, Asker, ContainerRef, Containers, Demand, Gauges, Limits, Scheduler, SlotKey, StartFailure,

@@ -7,7 +7,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use hearth_models::{App, Config, Function, canonical_header_name};
+use hearth_drivers::{SOCKET_DIRECTORY, SOCKET_NAME};
+use hearth_models::{App, Config, Format, Function, canonical_header_name};
 use http::HeaderMap;
 use http::header::{HOST, HeaderName, TRANSFER_ENCODING};
 
@@ -43,7 +44,11 @@ pub(crate) fn base_env(app: &App, function: &Function, fn_path: &str) -> Vec<(St
     let mut env = Env::default();
     env.configure(&app.config);
     env.configure(&function.config);
-    env.tell(function_facts(app, function, fn_path));
+    if function.format == Format::HttpStream {
+        env.tell_of_the_socket(app, function);
+    } else {
+        env.tell(function_facts(app, function, fn_path));
+    }
     env.into_sorted()
 }
 
@@ -113,6 +118,20 @@ impl Env {
         }
     }
 
+    /// What `http-stream` functions are told (v2 contract B.3.1): nothing that depends on the door.
+    fn tell_of_the_socket(&mut self, app: &App, function: &Function) {
+        for (name, value) in [
+            ("FN_LISTENER", format!("unix:{SOCKET_DIRECTORY}/{SOCKET_NAME}")),
+            ("FN_FORMAT", function.format.to_string()),
+            ("FN_MEMORY", function.limits.memory_mb.to_string()),
+            ("FN_TYPE", "sync".to_owned()),
+            ("FN_FN_ID", function.id.to_string()),
+            ("FN_APP_ID", app.id.to_string()),
+        ] {
+            self.set(name.to_owned(), &value);
+        }
+    }
+
     /// Keys that collide once `-` is `_` are taken in their order. What stands after a `=` in a key is, for a process,
     /// the beginning of the value: seen otherwise, the key `FN_PATH=x` would set a protected name.
     fn configure(&mut self, config: &Config) {
@@ -152,7 +171,7 @@ impl Env {
 pub(crate) mod tests {
     use std::sync::Arc;
 
-    use hearth_models::{AppId, CallType, FnId, Format, FunctionLimits, Timestamp};
+    use hearth_models::{AppId, CallType, FnId, FunctionLimits, Timestamp};
     use http::{HeaderMap, HeaderValue, Method, Version};
     use tokio::time::Instant;
 
@@ -294,6 +313,25 @@ pub(crate) mod tests {
                 ("FN_PARAM_route", "/http"),
                 ("FN_REQUEST_URL", "http://127.0.0.1:8081/r/specx/http"),
                 ("mine", "1"),
+            ])
+        );
+    }
+
+    #[test]
+    fn a_function_with_a_socket_is_told_where_it_is_and_no_door() {
+        let app = App::new("specx", config(&[("K", "app")])).unwrap();
+        let function = function(Format::HttpStream, config(&[("FN_LISTENER", "mine"), ("K", "fn")]));
+        let (app_id, fn_id) = (app.id.to_string(), function.id.to_string());
+        assert_eq!(
+            base_env(&app, &function, "/http"),
+            pairs(&[
+                ("FN_APP_ID", app_id.as_str()),
+                ("FN_FN_ID", fn_id.as_str()),
+                ("FN_FORMAT", "http-stream"),
+                ("FN_LISTENER", "unix:/tmp/iofs/lsnr.sock"),
+                ("FN_MEMORY", "128"),
+                ("FN_TYPE", "sync"),
+                ("K", "fn"),
             ])
         );
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_models::Error;
+use hearth_models::{Error, Reason};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -36,7 +36,12 @@ pub(crate) async fn run(permit: Permit, template: Arc<Template>) {
     };
     let probe = |source| Probe::new(source, Arc::clone(&template.series));
     let quiet = Quiet::new(dispatch.settings.precise_drain);
-    let wire = Wire::new(running, probe, quiet, &dispatch);
+    let mut wire = Wire::new(running, probe, quiet, &dispatch);
+    match dispatch.stop.run_until_cancelled(wire.open(dispatch.settings.socket_patience)).await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => return permit.fail(&not_opened(&template, error)),
+        None => return permit.fail(&StartFailure { error: Error::ShuttingDown, blame_key: false }),
+    }
     tracing::debug!(
         app = template.series.app(),
         route = template.series.path(),
@@ -52,6 +57,15 @@ pub(crate) async fn run(permit: Permit, template: Arc<Template>) {
         template.series.launched(LaunchOutcome::Useless);
         permit.fail(&failure);
     }
+}
+
+/// What the waiting calls are told of a function that did not open its socket.
+fn not_opened(template: &Template, error: Error) -> StartFailure {
+    tracing::warn!(
+        app = template.series.app(), route = template.series.path(), %error, reason = %error.reason(),
+        "function did not become ready"
+    );
+    StartFailure { blame_key: error != Error::Vanished, error }
 }
 
 struct Hot<'a> {
@@ -107,6 +121,12 @@ impl Hot<'_> {
                     given = self.dispatch.freed(self.at, self.handle.clone());
                 }
                 Next::Run(work) => {
+                    if let Err(error) = self.wire.connect().await {
+                        tracing::debug!(container_id = self.wire.id(), %error, "function takes no more connections");
+                        let result = self.unreachable();
+                        turn_away(work, result.as_ref());
+                        return result;
+                    }
                     let answered = || self.dispatch.answered(self.at);
                     if self.wire.execute(work, answered).await == Fate::Spent {
                         return Ok(());
@@ -133,6 +153,14 @@ impl Hot<'_> {
             () = self.wire.idle(self.template.format) => Next::Over,
             () = tokio::time::sleep(self.template.limits.idle_timeout()) => Next::IdledOut,
         }
+    }
+
+    /// The function cannot be connected to any more.
+    fn unreachable(&self) -> Result<(), StartFailure> {
+        if self.served {
+            return Ok(());
+        }
+        Err(StartFailure { error: Error::NotReceived(Reason::BadExit), blame_key: true })
     }
 
     /// The container is of no more use.

@@ -3,14 +3,17 @@
 use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use hearth_models::{Error, Format};
+use hearth_models::{Error, Format, Timestamp};
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::formats::{http as http_format, json};
+use crate::formats::{http as http_format, json, stream};
 use crate::{BodyError, Invocation, RequestBody};
+
+/// Whoever reads a request reads so much of it at once, whatever the size of its buffer.
+const SHORT: usize = 4 * 1024;
 
 /// The beginning of a request's body, read before a slot was asked for, and the rest if there is more.
 #[derive(Debug)]
@@ -98,6 +101,10 @@ pub(crate) struct Outgoing {
     chunked: bool,
     done: bool,
     budget: Option<OwnedSemaphorePermit>,
+    /// All of the request, where it is short.
+    whole: Option<Bytes>,
+    sent: u64,
+    deadline: Timestamp,
 }
 
 /// Why a request could not be sent to its end.
@@ -112,7 +119,22 @@ pub(crate) enum SendError {
 impl Outgoing {
     /// A request whose body begins with `prefix`.
     pub(crate) fn new(prefix: Prefix) -> Self {
-        Self { prefix: Some(prefix), pending: Bytes::new(), rest: None, chunked: false, done: false, budget: None }
+        Self {
+            prefix: Some(prefix),
+            pending: Bytes::new(),
+            rest: None,
+            chunked: false,
+            done: false,
+            budget: None,
+            whole: None,
+            sent: 0,
+            deadline: Timestamp::ZERO,
+        }
+    }
+
+    /// Its execution begins, and has to be over by `deadline`.
+    pub(crate) fn due(&mut self, deadline: Timestamp) {
+        self.deadline = deadline;
     }
 
     /// Writes the beginning of the request as the function's format has it.
@@ -120,23 +142,45 @@ impl Outgoing {
         self.pending = match invocation.function.format {
             Format::Default => body.bytes,
             Format::Json => json::request(invocation, &body.bytes),
-            Format::Http | Format::HttpStream => {
+            Format::Http => {
                 let framing = framing(invocation, body.bytes.len() as u64);
                 self.chunked = framing == http_format::BodyFraming::Chunked;
-                let mut bytes = BytesMut::from(http_format::request_head(invocation, framing));
-                if self.chunked {
-                    put_chunk(&mut bytes, &body.bytes);
-                    if body.rest.is_none() {
-                        bytes.put_slice(http_format::LAST_CHUNK);
-                    }
-                } else {
-                    bytes.put(body.bytes);
-                }
-                bytes.freeze()
+                self.with_head(http_format::request_head(invocation, framing), &body)
+            }
+            Format::HttpStream => {
+                self.chunked = true;
+                let bytes = self.with_head(stream::request_head(invocation, self.deadline), &body);
+                self.whole = (body.rest.is_none() && bytes.len() <= SHORT).then(|| bytes.clone());
+                bytes
             }
         };
         self.rest = body.rest;
         self.budget = body.budget;
+    }
+
+    fn with_head(&self, head: Bytes, body: &Prefix) -> Bytes {
+        let mut bytes = BytesMut::from(head);
+        if self.chunked {
+            put_chunk(&mut bytes, &body.bytes);
+            if body.rest.is_none() {
+                bytes.put_slice(http_format::LAST_CHUNK);
+            }
+        } else {
+            bytes.put_slice(&body.bytes);
+        }
+        bytes.freeze()
+    }
+
+    /// Begins again on another connection, for one that was closed before its other end had read anything. Whether that
+    /// is so: nothing was sent, or what was is so short that its other end, which left some of it unread, has read nothing.
+    pub(crate) fn begin_again(&mut self, left_unread: bool) -> bool {
+        if self.sent == 0 {
+            return true;
+        }
+        let Some(whole) = self.whole.as_ref().filter(|_| left_unread) else { return false };
+        self.pending = whole.clone();
+        self.done = false;
+        true
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -147,6 +191,7 @@ impl Outgoing {
     pub(crate) fn give_up(&mut self) {
         self.finish();
         self.prefix = None;
+        self.whole = None;
         self.pending = Bytes::new();
         self.rest = None;
     }
@@ -161,7 +206,8 @@ impl Outgoing {
             self.begin(invocation, prefix);
         }
         if !self.pending.is_empty() {
-            stdin.write_buf(&mut self.pending).await.map_err(|_closed| SendError::Pipe)?;
+            let written = stdin.write_buf(&mut self.pending).await.map_err(|_closed| SendError::Pipe)?;
+            self.sent += written as u64;
             return Ok(());
         }
         if let Some(rest) = &mut self.rest {

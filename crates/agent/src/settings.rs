@@ -32,6 +32,8 @@ pub struct Settings {
     /// Drain windows are timed by the kernel, to fractions of a millisecond. Off, tokio's clock is used, which tests
     /// can pause.
     pub precise_drain: bool,
+    /// How long a function that listens on a socket may take to open it, from its container's start.
+    pub socket_patience: Duration,
     /// Upper bound of the drain window however late a container's stderr comes.
     pub max_drain: Duration,
     /// Traces calls, if any are to be traced.
@@ -53,6 +55,7 @@ impl Default for Settings {
             max_held_bodies: 256 * 1024 * 1024,
             drain: Duration::from_micros(250),
             precise_drain: true,
+            socket_patience: Duration::from_secs(5),
             max_drain: Duration::from_millis(5),
             tracer: None,
         }

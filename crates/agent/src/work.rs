@@ -1,7 +1,7 @@
 //! A call on its way from the line into a container: all that either needs of it, in one box.
 
 use hearth_drivers::Image;
-use hearth_models::{Error, Format};
+use hearth_models::{Error, Format, Timestamp};
 use tokio::sync::oneshot;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -67,6 +67,8 @@ pub(crate) struct Work {
     pub(crate) format: Format,
     pub(crate) clock: Clock,
     pub(crate) unattended: Option<Unattended>,
+    /// What the function answered instead of an answer for the caller.
+    pub(crate) refused: Option<Error>,
 }
 
 /// What a call has that nobody waits for. Only its execution is limited.
@@ -93,10 +95,16 @@ impl Work {
             live,
             responder: Responder::new(caller, hold),
             request: Outgoing::new(prefix),
-            decoder: Decoder::for_call(format, &invocation.request.method, settings.max_response),
+            decoder: Decoder::for_call(
+                format,
+                invocation.request.via,
+                &invocation.request.method,
+                settings.max_response,
+            ),
             format,
             clock,
             unattended: None,
+            refused: None,
             image,
             invocation,
         })
@@ -119,6 +127,7 @@ impl Work {
         if self.clock.from_slot {
             self.clock.deadline = Instant::now() + self.invocation.function.limits.timeout();
         }
+        self.request.due(Timestamp::now().after(self.clock.deadline - Instant::now()));
     }
 
     /// Returns when nothing will come of it any more.

@@ -125,6 +125,24 @@ pub enum Error {
     BadOutput(String),
     #[error("function response too large for this server, max {max} bytes")]
     ResponseTooLarge { max: u64 },
+    /// A function's process ended before it had opened its socket, or opened something else; the reason says which.
+    #[error("Container failed to initialize, please ensure you are using the latest fdk and check the logs")]
+    InitFailed(Reason),
+    #[error("Container initialization timed out, please ensure you are using the latest fdk and check the logs")]
+    InitTimedOut,
+    /// A function answered that it failed.
+    #[error("function failed")]
+    FunctionFailed,
+    /// A function's answer came whole and says what it may not.
+    #[error("invalid function response")]
+    InvalidResponse,
+    /// A function's answer did not come, or broke off, or is no HTTP; the reason says why.
+    #[error("error receiving function response")]
+    NotReceived(Reason),
+    #[error("function response header too large")]
+    ResponseHeaderTooLarge,
+    #[error("function response body too large")]
+    ResponseBodyTooLarge,
     /// An image could not be had. The status is the engine's for 4xx and 502 otherwise.
     #[error("Failed to pull image '{image}': {detail}")]
     PullFailed { status: u16, image: String, detail: String },
@@ -202,6 +220,12 @@ impl Error {
             | Self::Unhealthy
             | Self::BadOutput(_)
             | Self::ResponseTooLarge { .. }
+            | Self::InitFailed(_)
+            | Self::FunctionFailed
+            | Self::InvalidResponse
+            | Self::NotReceived(_)
+            | Self::ResponseHeaderTooLarge
+            | Self::ResponseBodyTooLarge
             | Self::StartFailed(_)
             | Self::EngineFailed(_) => 502,
             Self::PullFailed { status, .. } => *status,
@@ -210,7 +234,7 @@ impl Error {
             | Self::EngineUnavailable
             | Self::StoreUnavailable
             | Self::ShuttingDown => 503,
-            Self::TimedOut => 504,
+            Self::TimedOut | Self::InitTimedOut => 504,
         }
     }
 
@@ -228,11 +252,16 @@ impl Error {
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::TimedOut => Reason::Timeout,
+            Self::InitFailed(reason) | Self::NotReceived(reason) => *reason,
+            Self::TimedOut | Self::InitTimedOut => Reason::Timeout,
             Self::Killed | Self::Vanished => Reason::Killed,
             Self::OutOfMemory => Reason::OutOfMemory,
-            Self::ExitCode(_) | Self::NoResponse | Self::Unhealthy => Reason::BadExit,
-            Self::BadOutput(_) | Self::ResponseTooLarge { .. } => Reason::BadOutput,
+            Self::ExitCode(_) | Self::NoResponse | Self::Unhealthy | Self::FunctionFailed => Reason::BadExit,
+            Self::BadOutput(_)
+            | Self::ResponseTooLarge { .. }
+            | Self::InvalidResponse
+            | Self::ResponseHeaderTooLarge
+            | Self::ResponseBodyTooLarge => Reason::BadOutput,
             Self::PullFailed { .. } | Self::StartFailed(_) => Reason::Image,
             Self::Busy | Self::NoCapacity(_) => Reason::NoCapacity,
             Self::ClientGone

@@ -37,5 +37,5 @@ pub use path::clean_path;
 pub use priority::{InvalidPriority, Priority};
 pub use route::{Route, RoutePatch};
 pub use stats::{MAX_POINTS, Metrics, Stat, decimate};
-pub use time::{InvalidTime, Timestamp};
+pub use time::{InvalidTime, Timestamp, WholeSeconds};
 pub use trigger::Trigger;

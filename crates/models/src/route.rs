@@ -238,9 +238,7 @@ fn call_type(text: Option<&str>) -> Result<Option<CallType>, Error> {
 
 fn format(text: Option<&str>) -> Result<Option<Format>, Error> {
     let word = text.filter(|text| !text.is_empty());
-    let format = word.map(|word| word.parse().map_err(|_| Error::InvalidRouteFormat)).transpose()?;
-    // What no agent can run yet.
-    if format == Some(Format::HttpStream) { Err(Error::InvalidRouteFormat) } else { Ok(format) }
+    word.map(|word| word.parse().map_err(|_| Error::InvalidRouteFormat)).transpose()
 }
 
 #[cfg(test)]

@@ -59,6 +59,17 @@ impl Timestamp {
     }
 }
 
+/// Shows a time without its fraction of a second.
+#[derive(Clone, Copy, Debug)]
+pub struct WholeSeconds(pub Timestamp);
+
+impl fmt::Display for WholeSeconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = jiff::Timestamp::from_millisecond(self.0.0).map_err(|_| fmt::Error)?;
+        write!(f, "{}", time.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = jiff::Timestamp::from_millisecond(self.0).map_err(|_| fmt::Error)?;
@@ -96,6 +107,7 @@ mod tests {
     fn times_have_three_fractional_digits_and_z() {
         assert_eq!(Timestamp::from_millis(1_795_287_584_890).to_string(), "2026-11-21T18:59:44.890Z");
         assert_eq!(Timestamp::from_millis(1_795_287_584_000).to_string(), "2026-11-21T18:59:44.000Z");
+        assert_eq!(WholeSeconds(Timestamp::from_millis(1_795_287_584_890)).to_string(), "2026-11-21T18:59:44Z");
         assert_eq!(Timestamp::ZERO.to_string(), "0001-01-01T00:00:00.000Z");
     }
 

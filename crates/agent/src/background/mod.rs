@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hearth_datastore::DefinitionStore;
-use hearth_models::{Error, FnId};
+use hearth_models::{Error, FnId, Reason};
 use hearth_queue::{Delivery, Queue};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
@@ -131,6 +131,8 @@ pub(crate) const fn is_result(error: &Error) -> bool {
         | Error::ShuttingDown
         // Not by the function, nor for its memory: by an engine that stops, or by somebody.
         | Error::Killed
+        | Error::NotReceived(Reason::Killed)
+        | Error::InitFailed(Reason::Killed)
         | Error::Vanished
         | Error::ClientGone
         | Error::Internal => false,

@@ -61,7 +61,7 @@ impl Transcript {
                 }
             }
             (Format::Default | Format::Http | Format::HttpStream, Event::Data(bytes)) => log(bytes),
-            (Format::Default, Event::Head(_)) | (Format::Default | Format::Http | Format::HttpStream, Event::End) => {}
+            (Format::Default, Event::Head(_)) | (_, Event::End | Event::Refused(_)) => {}
         }
     }
 }

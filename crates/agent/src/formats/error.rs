@@ -2,6 +2,8 @@
 
 use hearth_models::Error;
 
+use super::stream::StreamFault;
+
 /// Why what a function wrote is no answer. The text names the format and the fault, and never quotes the output.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FormatError {
@@ -20,6 +22,9 @@ pub(crate) enum FormatError {
     /// It breaks the `json` format.
     #[error("json: {0}")]
     Json(JsonFault),
+    /// It is none that an `http-stream` function may give.
+    #[error("http-stream: {0}")]
+    Stream(StreamFault),
 }
 
 /// What is wrong with an answer in the `http` format.
@@ -100,6 +105,7 @@ impl From<FormatError> for Error {
             FormatError::Nothing => Self::NoResponse,
             FormatError::TooLarge { max } => Self::ResponseTooLarge { max },
             FormatError::Http(_) | FormatError::Json(_) => Self::BadOutput(error.to_string()),
+            FormatError::Stream(fault) => fault.into(),
         }
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn request_fields<'a>(invocation: &'a Invocation, length: Option<Cow<
 }
 
 /// The canonical spelling, ready for the names that nearly every request has.
-fn canonical(name: &HeaderName) -> Cow<'static, str> {
+pub(super) fn canonical(name: &HeaderName) -> Cow<'static, str> {
     let known = match name.as_str() {
         "accept" => "Accept",
         "accept-encoding" => "Accept-Encoding",
@@ -91,13 +91,7 @@ fn the_names_that_are_ready_are_spelled_as_all_others() {
 
 /// Removes from an answer what holds for one connection only: the usual names and those that `Connection` lists.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let listed: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .collect();
-    for name in listed {
+    for name in connection_lists(headers) {
         headers.remove(name);
     }
     for name in [CONNECTION, TRANSFER_ENCODING, TE, TRAILER, UPGRADE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION] {
@@ -106,4 +100,11 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     for name in ["keep-alive", "proxy-connection"] {
         headers.remove(name);
     }
+}
+
+/// The names that `Connection` lists, which make headers the connection's business.
+pub(super) fn connection_lists(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter();
+    let names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect()
 }

@@ -1,10 +1,11 @@
-//! How a call crosses a container's stdin and stdout (v1 contract B.3 with A.2).
+//! How a call crosses a container's stdin and stdout (v1 contract B.3 with A.2), or its socket (v2 contract B.3).
 //!
-//! | format    | stdin                                                    | stdout                                   |
-//! |-----------|----------------------------------------------------------|------------------------------------------|
-//! | `default` | the body, then end of file                               | the body, until end of file: [`raw`]     |
-//! | `http`    | [`http::request_head`], then the body                    | an HTTP/1 response: [`http::Answer`]     |
-//! | `json`    | [`json::request`], body included                         | one JSON object: [`json::Answer`]        |
+//! | format        | request                                          | answer                                   |
+//! |---------------|--------------------------------------------------|------------------------------------------|
+//! | `default`     | the body, then end of file                       | the body, until end of file: [`raw`]     |
+//! | `http`        | [`http::request_head`], then the body            | an HTTP/1 response: [`http::Answer`]     |
+//! | `json`        | [`json::request`], body included                 | one JSON object: [`json::Answer`]        |
+//! | `http-stream` | [`stream::request_head`], then the body in chunks | an HTTP/1 response: [`stream::Answer`]   |
 //!
 //! Nothing here does I/O. A [`Decoder`] is given what the container wrote, piece by piece as it came, and hands out
 //! [`Event`]s. They say the same however the output is cut, but for how much of a body is out before it is found too
@@ -20,14 +21,18 @@ pub(crate) mod http;
 pub(crate) mod json;
 mod lines;
 mod raw;
+pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 
 use ::http::{HeaderMap, Method, StatusCode};
 use bytes::Bytes;
-use hearth_models::Format;
+use hearth_models::{Error, Format};
+
+use crate::invocation::Via;
 
 pub(crate) use error::{FormatError, HttpFault, JsonFault};
+use stream::StreamFault;
 
 /// Bytes that the heads of one `http` answer may have together, trailers included; beside the body, what a `json`
 /// object may add.
@@ -57,6 +62,9 @@ pub(crate) enum Event {
     Data(Bytes),
     /// The answer is complete.
     End,
+    /// The answer is complete, and says that there is none for the caller but this error. Neither head nor data go before
+    /// it.
+    Refused(Error),
 }
 
 /// Reads one answer from what a container writes to stdout.
@@ -65,6 +73,7 @@ pub(crate) struct Decoder {
     format: Format,
     answer: Answer,
     input: Bytes,
+    untouched: bool,
     closed: bool,
     stage: Stage,
     room: u64,
@@ -78,6 +87,7 @@ enum Answer {
     Raw(raw::Answer),
     Http(http::Answer),
     Json(json::Answer),
+    Stream(stream::Answer),
 }
 
 /// How far an answer has got.
@@ -91,19 +101,21 @@ enum Stage {
 // === impl Decoder ===
 
 impl Decoder {
-    /// A decoder for the answer to a request with `method`, whose body may have `max` bytes. For `json` the limit is
-    /// on the object as written, since that is what has to be held in memory.
-    pub(crate) fn for_call(format: Format, method: &Method, max: u64) -> Self {
+    /// A decoder for the answer to a request with `method` that came `via` a door, whose body may have `max` bytes. For
+    /// `json` the limit is on the object as written, since that is what has to be held in memory.
+    pub(crate) fn for_call(format: Format, via: Via, method: &Method, max: u64) -> Self {
         let answer = match format {
             Format::Default => Answer::Raw(raw::Answer::default()),
-            Format::Http | Format::HttpStream => Answer::Http(http::Answer::new(method)),
+            Format::Http => Answer::Http(http::Answer::new(method)),
+            Format::HttpStream => Answer::Stream(stream::Answer::new(via)),
             Format::Json => Answer::Json(json::Answer::new(max)),
         };
-        Self { format, answer, input: Bytes::new(), closed: false, stage: Stage::Open, room: max, max }
+        Self { format, answer, input: Bytes::new(), untouched: true, closed: false, stage: Stage::Open, room: max, max }
     }
 
     /// Takes the next piece of output. Call [`next`](Self::next) until it gives `None` before the next piece.
     pub(crate) fn push(&mut self, piece: Bytes) {
+        self.untouched = false;
         match &mut self.stage {
             Stage::Open if self.input.is_empty() => self.input = piece,
             // Not how it should be used, so this need not be quick.
@@ -127,7 +139,7 @@ impl Decoder {
         }
         let result = self.advance();
         match &result {
-            Ok(Some(Event::End)) => {
+            Ok(Some(Event::End | Event::Refused(_))) => {
                 let rest = std::mem::take(&mut self.input);
                 let surplus = !is_ignorable(self.format, &rest);
                 self.stage = Stage::Ended { surplus };
@@ -141,17 +153,24 @@ impl Decoder {
         result
     }
 
+    /// Whether nothing has come yet.
+    pub(crate) const fn is_untouched(&self) -> bool {
+        self.untouched
+    }
+
     /// Whether bytes that may not follow an answer came after its end.
     pub(crate) fn surplus(&self) -> bool {
         matches!(self.stage, Stage::Ended { surplus: true })
     }
 
-    /// Whether the answer ends only where stdout does, so that its container cannot be used again. Known with the head.
+    /// Whether the answer ends only where what carries it does, or asks for that: stdout, so that its container cannot be
+    /// used again, or the connection. Known with the head.
     pub(crate) fn must_close(&self) -> bool {
         match &self.answer {
             Answer::Raw(_) => true,
             Answer::Http(answer) => answer.ends_at_close(),
             Answer::Json(_) => false,
+            Answer::Stream(answer) => answer.closes(),
         }
     }
 
@@ -171,7 +190,10 @@ impl Decoder {
     }
 
     fn too_large(&self) -> FormatError {
-        FormatError::TooLarge { max: self.max }
+        match self.format {
+            Format::HttpStream => StreamFault::Body.into(),
+            _ => FormatError::TooLarge { max: self.max },
+        }
     }
 }
 
@@ -183,6 +205,7 @@ impl Answer {
             Self::Raw(answer) => Ok(answer.step(input)),
             Self::Http(answer) => answer.step(input),
             Self::Json(answer) => answer.step(input),
+            Self::Stream(answer) => answer.step(input),
         }
     }
 
@@ -191,11 +214,12 @@ impl Answer {
             Self::Raw(answer) => Ok(Some(answer.close())),
             Self::Http(answer) => answer.close(),
             Self::Json(answer) => answer.close(),
+            Self::Stream(answer) => answer.close(),
         }
     }
 }
 
-/// Whether `bytes` between two answers of a container mean nothing: white space for `json`, line ends for `http`.
+/// Whether `bytes` between two answers of a container mean nothing: white space for `json`, line ends over `http`.
 pub(crate) fn is_ignorable(format: Format, bytes: &[u8]) -> bool {
     match format {
         Format::Default => bytes.is_empty(),

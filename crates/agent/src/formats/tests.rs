@@ -12,13 +12,15 @@ pub(super) struct Outcome {
     pub(super) body: Vec<u8>,
     /// How it ended: complete, not yet, or in error.
     pub(super) end: Result<bool, FormatError>,
+    pub(super) refused: Option<Error>,
     pub(super) surplus: bool,
     pub(super) must_close: bool,
 }
 
 /// Feeds `pieces`, then end of file when `closed`.
 pub(super) fn decode<'a>(mut decoder: Decoder, pieces: impl IntoIterator<Item = &'a [u8]>, closed: bool) -> Outcome {
-    let mut outcome = Outcome { head: None, body: Vec::new(), end: Ok(false), surplus: false, must_close: false };
+    let mut outcome =
+        Outcome { head: None, body: Vec::new(), end: Ok(false), refused: None, surplus: false, must_close: false };
     for piece in pieces {
         decoder.push(Bytes::copy_from_slice(piece));
         drain(&mut decoder, &mut outcome, piece.len());
@@ -49,6 +51,11 @@ fn drain(decoder: &mut Decoder, outcome: &mut Outcome, fresh: usize) {
                 assert!(outcome.head.is_some() && outcome.end == Ok(false), "a second end");
                 outcome.end = Ok(true);
             }
+            Ok(Some(Event::Refused(error))) => {
+                assert!(outcome.head.is_none() && outcome.end == Ok(false), "a second end");
+                outcome.refused = Some(error);
+                outcome.end = Ok(true);
+            }
             Err(error) => {
                 assert!(outcome.end.as_ref().is_ok_and(|ended| !ended) || outcome.end == Err(error.clone()));
                 outcome.end = Err(error);
@@ -60,7 +67,7 @@ fn drain(decoder: &mut Decoder, outcome: &mut Outcome, fresh: usize) {
 }
 
 pub(super) fn decoder(format: Format) -> Decoder {
-    Decoder::for_call(format, &Method::GET, 1 << 20)
+    Decoder::for_call(format, Via::Http, &Method::GET, 1 << 20)
 }
 
 /// `bytes` cut before each of the places in `cuts`, which wrap around.
@@ -87,7 +94,7 @@ fn everything_is_the_body_of_a_default_answer() {
 
 #[test]
 fn an_answer_over_the_limit_is_refused_in_every_format() {
-    let small = |format| Decoder::for_call(format, &Method::GET, 4);
+    let small = |format| Decoder::for_call(format, Via::Http, &Method::GET, 4);
     let body_of = |format: Format, body: &str, chunked: bool| match format {
         Format::Default => body.to_owned(),
         Format::Http | Format::HttpStream if chunked => {
@@ -196,7 +203,7 @@ proptest! {
         closed in any::<bool>(),
     ) {
         let method = if head { Method::HEAD } else { Method::GET };
-        let fresh = || Decoder::for_call(format, &method, 1 << 20);
+        let fresh = || Decoder::for_call(format, Via::Http, &method, 1 << 20);
         let whole = decode(fresh(), [&bytes[..]], closed);
         prop_assert_eq!(&decode(fresh(), cut(&bytes, &cuts), closed), &whole);
         prop_assert_eq!(&decode(fresh(), bytes.chunks(1), closed), &whole);

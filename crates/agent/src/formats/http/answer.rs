@@ -2,19 +2,24 @@
 
 use bytes::{Buf, Bytes};
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::chunked::{Chunked, take};
 use super::head::{add_header, content_length, is_chunked, may_begin, parse_status};
-use crate::formats::fields::remove_hop_by_hop;
+use crate::formats::fields::{connection_lists, remove_hop_by_hop};
 use crate::formats::lines::Lines;
 use crate::formats::{Event, FormatError, Head, HttpFault, MAX_HEAD};
+
+/// What `Connection` lists where the connection serves no other request.
+const CLOSE: HeaderName = HeaderName::from_static("close");
 
 /// Reads a response.
 #[derive(Debug)]
 pub(in crate::formats) struct Answer {
     /// The request was HEAD, so no body follows whatever the head says.
     to_head: bool,
+    /// The sender will close.
+    closes: bool,
     lines: Lines,
     state: State,
 }
@@ -39,7 +44,17 @@ enum State {
 impl Answer {
     /// For the response to a request with `method`.
     pub(in crate::formats) fn new(method: &Method) -> Self {
-        Self { to_head: method == Method::HEAD, lines: Lines::new(MAX_HEAD), state: State::Status { begun: false } }
+        Self {
+            to_head: method == Method::HEAD,
+            closes: false,
+            lines: Lines::new(MAX_HEAD),
+            state: State::Status { begun: false },
+        }
+    }
+
+    /// Whoever answered closes what carries the answer. Known with the head.
+    pub(in crate::formats) fn closes(&self) -> bool {
+        self.closes || self.ends_at_close()
     }
 
     pub(in crate::formats) fn ends_at_close(&self) -> bool {
@@ -126,6 +141,7 @@ impl Answer {
             declared.map_or((State::UntilClose, None), |length| (State::Length(length), Some(length)))
         };
         self.state = state;
+        self.closes = connection_lists(&headers).contains(&CLOSE);
         remove_hop_by_hop(&mut headers);
         if let Some(declared) = declared.filter(|_| bodiless && status != StatusCode::NO_CONTENT) {
             headers.insert(CONTENT_LENGTH, declared.into());

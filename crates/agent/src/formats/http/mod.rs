@@ -8,6 +8,7 @@ mod request;
 mod tests;
 
 pub(super) use answer::Answer;
+pub(in crate::formats) use request::write_line;
 pub(crate) use request::{BodyFraming, LAST_CHUNK, chunk_prefix, request_head};
 
 /// Follows the data of every chunk.

@@ -78,7 +78,7 @@ fn write_target(head: &mut Vec<u8>, target: &str) {
 
 /// A client's value passes unchanged, whatever its encoding. A fact can hold anything that a URL can escape: control
 /// characters become spaces, so that no value can begin a line of its own.
-fn write_line(head: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub(in crate::formats) fn write_line(head: &mut Vec<u8>, name: &str, value: &[u8]) {
     head.extend_from_slice(name.as_bytes());
     head.extend_from_slice(b": ");
     let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';

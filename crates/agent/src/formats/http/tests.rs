@@ -3,6 +3,7 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 use proptest::prelude::*;
 
 use super::*;
+use crate::Via;
 use crate::env::tests::captured;
 use crate::formats::tests::{Outcome, cut, decode, decoder};
 use crate::formats::{Decoder, FormatError, HttpFault, MAX_HEAD, MAX_HEADERS};
@@ -163,7 +164,7 @@ fn an_answer_to_head_has_no_body_and_keeps_its_length() {
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", None),
         ("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", None),
     ] {
-        let outcome = decode(Decoder::for_call(Format::Http, &Method::HEAD, 9), [output.as_bytes()], false);
+        let outcome = decode(Decoder::for_call(Format::Http, Via::Http, &Method::HEAD, 9), [output.as_bytes()], false);
         assert_eq!((outcome.end, outcome.surplus), (Ok(true), false));
         let head = outcome.head.unwrap();
         assert_eq!(head.length, Some(0));
@@ -339,7 +340,7 @@ proptest! {
         let mut slots = [httparse::EMPTY_HEADER; 16];
         let mut response = httparse::Response::new(&mut slots);
         let reads = matches!(response.parse(bytes.as_bytes()), Ok(httparse::Status::Complete(_)));
-        let outcome = decode(Decoder::for_call(Format::Http, &Method::HEAD, 9), [bytes.as_bytes()], false);
+        let outcome = decode(Decoder::for_call(Format::Http, Via::Http, &Method::HEAD, 9), [bytes.as_bytes()], false);
         let unjudged = status.starts_with(['0', '1']) || bytes.to_ascii_lowercase().contains("te:");
         if reads && !unjudged {
             let head = outcome.head.unwrap();
