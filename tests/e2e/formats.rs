@@ -1,4 +1,4 @@
-//! What functions get and what clients get back, in the three formats.
+//! What functions get and what clients get back, in all formats.
 
 use std::time::Duration;
 
@@ -25,17 +25,17 @@ fn binary(length: usize) -> Vec<u8> {
     (0..=255).cycle().take(length).collect()
 }
 
-async fn all_formats(server: &Server) -> [(&'static str, &'static str); 3] {
-    for format in ["default", "http", "json"] {
+async fn all_formats(server: &Server) -> [(&'static str, &'static str); 4] {
+    for format in ["default", "http", "http-stream", "json"] {
         server.route(&format!("/{format}")).format(format).create().await;
     }
-    [("default", "/default"), ("http", "/http"), ("json", "/json")]
+    [("default", "/default"), ("http", "/http"), ("http-stream", "/http-stream"), ("json", "/json")]
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_says_status_headers_and_body() {
     let server = Server::start().await;
-    for format in ["http", "json"] {
+    for format in ["http", "json", "http-stream"] {
         let path = format!("/{format}");
         let headers = json!({ "X-Route": ["a", "b"], "Content-Type": ["text/css"] });
         server.route(&path).format(format).with("headers", headers).create().await;
@@ -123,7 +123,7 @@ async fn chunked_uploads_and_heads_keep_the_connection_in_step() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pieces_stream_through_a_function_both_ways() {
     let server = Options::new().await.setting("FN_PREREAD", "1").start().await;
-    for format in ["http", "default"] {
+    for format in ["http", "http-stream", "default"] {
         let path = format!("/{format}");
         server.route(&path).format(format).config("HEARTH_SCRIPT", "relay").create().await;
         let (pieces, body) = mpsc::channel::<std::io::Result<String>>(1);
@@ -215,7 +215,7 @@ async fn a_json_function_gets_the_contracts_object() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_function_flushes_is_on_its_way() {
     let server = Server::start().await;
-    for (format, path) in &all_formats(&server).await[..2] {
+    for (format, path) in &all_formats(&server).await[..3] {
         let mut response = server.call(path).script("partial begun; sleep 2000; partial , done").open().await;
         assert_eq!(response.chunk().await.unwrap().unwrap(), "begun", "{format}");
         let begun = Instant::now();

@@ -47,9 +47,9 @@ fn check(reply: &Reply, answers: bool, nonce: &str, script: &str) {
 }
 
 async fn hammer(server: &Server, deeds: &[(&str, bool)]) -> (usize, usize) {
-    let paths = ["/http", "/json", "/http2", "/json2"];
+    let paths = ["/http", "/json", "/http-stream", "/http2", "/json2"];
     for path in paths {
-        server.route(path).format(&path[1..5]).timeout(120).create().await;
+        server.route(path).format(path[1..].trim_end_matches('2')).timeout(120).create().await;
         server.run(path, "body warm").await.is_answer("warm");
     }
     let (foreign, lost) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -31,4 +31,5 @@ mod packages;
 mod postgres;
 mod queue;
 mod registries;
+mod stream;
 mod traces;

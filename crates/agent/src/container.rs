@@ -33,8 +33,8 @@ const TAKE_REQUEST: Duration = Duration::from_millis(100);
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// A container whose output ended gets so long to say how it ended, where that does not decide the outcome alone.
 const TELL_EXIT: Duration = Duration::from_secs(2);
-/// A function that hangs up gets so long to be seen dying of it: that is the reason then.
-const TELL_DEATH: Duration = Duration::from_millis(100);
+/// A function that hung up gets so long to be seen dead: that is the reason then.
+const TELL_DEATH: Duration = Duration::from_secs(1);
 /// A socket that is there gets so long to take connections.
 const LISTEN: Duration = Duration::from_millis(500);
 /// A drain ends after so long even if stderr never falls silent; later where the window is set that wide.
@@ -296,8 +296,8 @@ impl Wire {
             }
             told();
         }
-        let error = result.as_ref().err().or(refused.as_ref());
-        if let Some(error) = error {
+        let mut error = result.as_ref().err().cloned().or(refused);
+        if let Some(error) = &error {
             work.responder.fail(error);
         }
         work.live.timeline().executed = Some(Instant::now());
@@ -314,7 +314,10 @@ impl Wire {
             fate = self.request_is_read(work.format).await;
         }
         last.into_iter().for_each(|stat| work.live.sample(stat));
-        work.live.end(match error {
+        if let Some(Error::NotReceived(reason @ Reason::BadExit)) = &mut error {
+            *reason = self.why_it_hung_up().await;
+        }
+        work.live.end(match &error {
             Some(error) => Err(error),
             None if taken || work.unattended.is_some() => Ok(()),
             None => Err(&Error::ClientGone),
@@ -387,18 +390,20 @@ impl Wire {
         }
         match last_of_answer(work).await {
             Ok(()) => Ok(Some(self.fate_after(&work.decoder))),
-            Err(Error::NotReceived(reason)) => {
-                let told = timeout_at(work.clock.deadline.min(Instant::now() + TELL_DEATH), &mut self.exit).await;
-                Err(match told {
-                    Ok(Exit::OutOfMemory) => Error::NotReceived(Reason::OutOfMemory),
-                    Ok(Exit::Code(137)) => Error::NotReceived(Reason::Killed),
-                    Ok(Exit::Code(_)) => Error::NotReceived(Reason::BadExit),
-                    Ok(Exit::Vanished) => Error::Vanished,
-                    // It lives on.
-                    Err(_) => Error::NotReceived(reason),
-                })
-            }
+            // Its client need not wait until it is known whether it died.
+            Err(Error::NotReceived(_)) => Err(Error::NotReceived(Reason::BadExit)),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Why a function hung up.
+    async fn why_it_hung_up(&mut self) -> Reason {
+        match timeout_at(Instant::now() + TELL_DEATH, &mut self.exit).await {
+            Ok(Exit::OutOfMemory) => Reason::OutOfMemory,
+            Ok(Exit::Code(137) | Exit::Vanished) => Reason::Killed,
+            Ok(Exit::Code(_)) => Reason::BadExit,
+            // It lives on.
+            Err(_) => Reason::BadOutput,
         }
     }
 

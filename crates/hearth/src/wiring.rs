@@ -1,5 +1,6 @@
 //! Puts the parts together in the order in which they need each other, and takes them apart in the other.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use hearth_datastore::{
     RecorderService, RecorderSettings,
 };
 use hearth_drivers::Driver;
-use hearth_drivers::docker::{DockerConfig, DockerDriver};
+use hearth_drivers::docker::{DockerConfig, DockerDriver, SocketConfig};
 use hearth_models::InstanceId;
 use hearth_queue::{Queue, QueueSettings};
 use hearth_server::{Parts, Readiness, Server, Serving};
@@ -110,7 +111,7 @@ impl Hearth {
         let registry = Registry::new();
         process::register(&registry)?;
         let metrics = Arc::new(hearth_agent::Metrics::register(&registry)?);
-        let driver = connect(node, settings.docker, &registry, Arc::clone(&metrics)).await?;
+        let driver = connect(node, settings.docker, &settings.data.directory, &registry, Arc::clone(&metrics)).await?;
 
         let (mut services, stop_services) = (JoinSet::new(), CancellationToken::new());
         let (tracer, export) = trace(settings.traces, &registry)?;
@@ -237,6 +238,7 @@ fn trace(settings: Traces, registry: &Registry) -> Result<(Option<Tracer>, Optio
 async fn connect(
     node: Node,
     settings: settings::Docker,
+    data: &Path,
     registry: &Registry,
     metrics: Arc<hearth_agent::Metrics>,
 ) -> Result<Arc<dyn Driver>, StartError> {
@@ -246,6 +248,11 @@ async fn connect(
         credentials: settings.credentials,
         stats_from: settings.stats_from,
         network: settings.network,
+        sockets: Some(SocketConfig {
+            directory: settings.sockets.directory.unwrap_or_else(|| data.join("iofs")),
+            engine_directory: settings.sockets.engine_directory,
+            limits: settings.sockets.limits,
+        }),
         ..DockerConfig::new(node.server_id, node.instance_id)
     };
     config.pids_limit = settings.pids.unwrap_or(config.pids_limit);

@@ -253,7 +253,7 @@ impl Error {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::InitFailed(reason) | Self::NotReceived(reason) => *reason,
-            Self::TimedOut | Self::InitTimedOut => Reason::Timeout,
+            Self::TimedOut => Reason::Timeout,
             Self::Killed | Self::Vanished => Reason::Killed,
             Self::OutOfMemory => Reason::OutOfMemory,
             Self::ExitCode(_) | Self::NoResponse | Self::Unhealthy | Self::FunctionFailed => Reason::BadExit,
@@ -262,7 +262,7 @@ impl Error {
             | Self::InvalidResponse
             | Self::ResponseHeaderTooLarge
             | Self::ResponseBodyTooLarge => Reason::BadOutput,
-            Self::PullFailed { .. } | Self::StartFailed(_) => Reason::Image,
+            Self::PullFailed { .. } | Self::StartFailed(_) | Self::InitTimedOut => Reason::Image,
             Self::Busy | Self::NoCapacity(_) => Reason::NoCapacity,
             Self::ClientGone
             | Self::InvalidPayload

@@ -15,7 +15,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use hearth_datastore::{Recording, Retention};
-use hearth_drivers::docker::{CredentialSources, StatsFrom};
+use hearth_drivers::docker::{CredentialSources, ProcessLimits, StatsFrom};
 use hearth_models::ServerId;
 
 use crate::logging::{Level, LogFormat};
@@ -73,6 +73,16 @@ pub(crate) struct Docker {
     pub(crate) pids: Option<u32>,
     pub(crate) pull_limit: Option<Duration>,
     pub(crate) stats_from: StatsFrom,
+    pub(crate) sockets: Sockets,
+}
+
+/// The sockets of `http-stream` functions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sockets {
+    /// Where they are, if not in the data directory.
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) engine_directory: Option<String>,
+    pub(crate) limits: ProcessLimits,
 }
 
 /// What is recorded, and how much of it may wait to be stored.
@@ -221,7 +231,23 @@ fn docker(reader: &mut Reader<'_>, source: &Source) -> Docker {
         _ => Err("expected auto or engine".to_owned()),
     });
     docker.stats_from = stats.unwrap_or_default();
+    docker.sockets = sockets(reader);
     docker
+}
+
+fn sockets(reader: &mut Reader<'_>) -> Sockets {
+    let mut limits = ProcessLimits::default();
+    reader.set(&table::MAX_PIDS, &mut limits.pids, |pids| pids);
+    reader.set(&table::MAX_OPEN_FILES, &mut limits.open_files, |files| files);
+    reader.set(&table::MAX_LOCKED_MEMORY, &mut limits.locked_memory, |bytes| bytes);
+    reader.set(&table::MAX_PENDING_SIGNALS, &mut limits.pending_signals, |signals| signals);
+    reader.set(&table::MAX_MESSAGE_QUEUE, &mut limits.message_queues, |bytes| bytes);
+    let text = |setting| reader.text(setting).map(|given| given.text.trim().to_owned());
+    Sockets {
+        directory: text(&table::IOFS_PATH).map(PathBuf::from),
+        engine_directory: text(&table::IOFS_DOCKER_PATH),
+        limits,
+    }
 }
 
 fn recorder(reader: &mut Reader<'_>) -> Recorder {
@@ -254,6 +280,7 @@ fn agent(reader: &mut Reader<'_>) -> hearth_agent::Settings {
     reader.set(&table::PREREAD, &mut agent.preread, in_memory);
     reader.set(&table::MAX_HELD_BODIES, &mut agent.max_held_bodies, in_memory);
     reader.set(&table::MAX_RESPONSE, &mut agent.max_response, |ByteSize(bytes)| bytes);
+    reader.set(&table::HOT_START_TIMEOUT_MSECS, &mut agent.socket_patience, Duration::from_millis);
     reader.set(&table::STDERR_DRAIN, &mut agent.drain, |Span(time)| time);
     reader.set(&table::MAX_STDERR_DRAIN, &mut agent.max_drain, |Span(time)| time);
     agent

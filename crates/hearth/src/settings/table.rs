@@ -108,6 +108,18 @@ settings! {
     DOCKER_STATS = Setting::new("docker-stats", "SOURCE", "auto",
         "Where samples come from: auto (control groups where they are visible) or engine");
 
+    IOFS_PATH = Setting::new("iofs-path", "DIR", "iofs in the data directory",
+        "Where the sockets of http-stream functions are");
+    IOFS_DOCKER_PATH = Setting::new("iofs-docker-path", "PATH", "the same",
+        "The same place as the Docker engine sees it, for a server in a container: a path on its machine, or the name of the volume");
+    HOT_START_TIMEOUT_MSECS = Setting::new("hot-start-timeout-msecs", "NUMBER", "5000",
+        "Milliseconds that an http-stream function has to open its socket");
+    MAX_PIDS = Setting::new("max-pids", "NUMBER", "50", "Processes and threads of one container of an http-stream function; 0 is no limit");
+    MAX_OPEN_FILES = Setting::new("max-open-files", "NUMBER", "350", "Open files of each of its processes; 0 is the engine's limit");
+    MAX_LOCKED_MEMORY = Setting::new("max-locked-memory", "BYTES", "65536", "Memory that each of them may lock; 0 is the engine's limit");
+    MAX_PENDING_SIGNALS = Setting::new("max-pending-signals", "NUMBER", "5000", "Signals that may wait for them; 0 is the engine's limit");
+    MAX_MESSAGE_QUEUE = Setting::new("max-message-queue", "BYTES", "819200", "Bytes in their POSIX message queues; 0 is the engine's limit");
+
     MEMORY = Setting::new("memory", "SIZE", "what is free at start",
         "Memory that containers may reserve together");
     CPUS = Setting::new("cpus", "NUMBER", "those there are", "CPUs of the node; decides how many containers start at once");
