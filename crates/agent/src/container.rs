@@ -264,6 +264,8 @@ impl Wire {
             trace.launch = phases;
         }
         self.probe.begin();
+        // Answers over pipes are output themselves.
+        let carried = if self.socket.is_some() { self.probe.carried() } else { None };
         let stop = self.stop.clone();
         let lost = work.unattended.as_ref().map(|unattended| unattended.lost.clone());
         let conversed = tokio::select! {
@@ -305,9 +307,10 @@ impl Wire {
         if result.is_ok() && !self.incoming.is_over() {
             fate = fate.and(self.finish_request(&mut work).await);
         }
-        if self.incoming.is_over() {
+        let silent = carried.is_some() && carried == self.probe.carried();
+        if self.incoming.is_over() || silent && self.settle(work.format) == Idle::Over {
             fate = Fate::Spent;
-        } else {
+        } else if !silent {
             fate = fate.and(self.drain(&mut work).await);
         }
         if fate == Fate::Reusable && self.socket.is_none() {

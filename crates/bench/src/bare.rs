@@ -3,6 +3,7 @@
 //! The driver makes them, so their options are those of Hearth's own; what goes over stdin is what Hearth was recorded
 //! to send. Like Hearth it attaches stdin, stdout and stderr.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +11,15 @@ use anyhow::{Context as _, Result, bail, ensure};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
-use hearth_drivers::docker::{DockerConfig, DockerDriver, Unobserved};
-use hearth_drivers::{ContainerSpec, Contract, Driver, Exit, Frame, Image, Running};
+use hearth_drivers::docker::{DockerConfig, DockerDriver, ProcessLimits, SocketConfig, Unobserved};
+use hearth_drivers::{ContainerSpec, Contract, Driver, Exit, Frame, Image, Running, SOCKET_NAME};
 use hearth_models::{InstanceId, ServerId};
+use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
 use crate::answer::{Framing, shown};
 use crate::function::Recording;
+use crate::listening::Listening;
 use crate::load::Exchange;
 
 /// Time to remove the containers of the baseline.
@@ -28,6 +31,8 @@ pub(crate) struct Bare {
     driver: Arc<DockerDriver>,
     image: Image,
     pub(crate) id: ServerId,
+    /// Where sockets of functions are.
+    sockets: Arc<TempDir>,
 }
 
 /// A hot container, asked the same again and again.
@@ -65,16 +70,41 @@ impl Bare {
         let id = ServerId::generate();
         let mut config = DockerConfig::new(id, InstanceId::generate());
         config.host = std::env::var("DOCKER_HOST").ok();
+        let sockets = Arc::new(tempfile::tempdir().context("no place for sockets")?);
+        // A proxy opens as many connections as there are requests under way, and each has a thread.
+        let limits = ProcessLimits { pids: 0, ..ProcessLimits::default() };
+        let directory = sockets.path().to_owned();
+        config.sockets = Some(SocketConfig { directory, engine_directory: None, limits });
         let driver = DockerDriver::connect(config, Arc::new(Unobserved)).await.context("no Docker engine")?;
         let image =
             driver.image(image).await.with_context(|| format!("no image {image}; scripts/functions.sh builds it"))?;
-        Ok(Self { driver: Arc::new(driver), image, id })
+        Ok(Self { driver: Arc::new(driver), image, id, sockets })
     }
 
     /// Starts a container that is given what `recording` says.
     pub(crate) async fn start(&self, recording: &Recording) -> Result<Running> {
+        self.start_with(recording, Contract::Pipes).await
+    }
+
+    /// Starts a container that listens on a socket, and waits until it does.
+    pub(crate) async fn listen(&self, recording: &Recording) -> Result<Listening> {
+        let before = self.socket_directories()?;
+        let mut running = self.start_with(recording, Contract::Socket).await?;
+        let mut socket = running.socket.take().context("a container without a socket")?;
+        socket.opened().await.context("the function did not open its socket")?;
+        let directory = self.socket_directories()?.into_iter().find(|found| !before.contains(found));
+        let socket = directory.context("no socket directory")?.join(SOCKET_NAME);
+        Ok(Listening::new(running, socket))
+    }
+
+    fn socket_directories(&self) -> Result<Vec<PathBuf>> {
+        let found = std::fs::read_dir(self.sockets.path().join(self.id.to_string()))?;
+        found.map(|entry| Ok(entry?.path())).collect()
+    }
+
+    async fn start_with(&self, recording: &Recording, contract: Contract) -> Result<Running> {
         let spec = ContainerSpec {
-            contract: Contract::Pipes,
+            contract,
             image: self.image.clone(),
             env: recording.env.clone(),
             memory_bytes: recording.memory_bytes,

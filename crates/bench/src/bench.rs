@@ -75,6 +75,11 @@ impl Bench {
         function.deploy(&mut self.api().await?, &self.image).await
     }
 
+    /// Deploys `function` for the `number`th time, so that its next call needs a new container.
+    pub(crate) async fn redeploy(&self, function: &Function, number: usize) -> Result<()> {
+        function.redeploy(&mut self.api().await?, &self.image, number).await
+    }
+
     /// Deploys `function` and says what its containers are given. None of them is left.
     pub(crate) async fn deploy_and_record(&self, function: &Function) -> Result<Recording> {
         let recording = function.deploy_and_record(&mut self.api().await?, &self.image).await?;

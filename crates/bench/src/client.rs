@@ -29,7 +29,7 @@ pub(crate) struct Connection {
 pub(crate) struct Caller {
     address: SocketAddr,
     request: Bytes,
-    /// What the function answers: it echoes, so that an answer which is somebody else's is noticed.
+    /// What the function answers. Most echo, so that an answer which is somebody else's is noticed.
     expected: Bytes,
     connection: Option<Connection>,
 }
@@ -89,11 +89,11 @@ pub(crate) fn request(method: &str, path: &str, body: &[u8]) -> Bytes {
 // === impl Caller ===
 
 impl Caller {
-    /// Will call `path` with `body`, which is expected back. Connects already, so that no call has to.
-    pub(crate) async fn connect(address: SocketAddr, path: &str, body: &[u8]) -> Result<Self> {
+    /// Will call `path` with `body`, and expects this answer. Connects already, so that no call has to.
+    pub(crate) async fn connect(address: SocketAddr, path: &str, body: &[u8], expected: Bytes) -> Result<Self> {
         let connection = Some(Connection::open(address).await?);
         let request = request("POST", path, body);
-        Ok(Self { address, request, expected: Bytes::copy_from_slice(body), connection })
+        Ok(Self { address, request, expected, connection })
     }
 }
 

@@ -25,6 +25,15 @@ pub(crate) struct Function {
     format: Format,
     script: &'static str,
     memory_mb: u64,
+    answers: Answers,
+}
+
+/// What it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answers {
+    TheRequest,
+    /// So many letters.
+    Letters(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +41,7 @@ pub(crate) enum Format {
     Default,
     Http,
     Json,
+    HttpStream,
 }
 
 /// What a container of Hearth is given, as it was given one: the baseline gives its own the same.
@@ -39,7 +49,7 @@ pub(crate) enum Format {
 pub(crate) struct Recording {
     /// The environment, without what the engine adds.
     pub(crate) env: Vec<(String, String)>,
-    /// All bytes of a call on stdin.
+    /// All bytes of a call as the function gets them.
     pub(crate) request: Bytes,
     pub(crate) framing: Framing,
     pub(crate) memory_bytes: u64,
@@ -53,13 +63,14 @@ impl Format {
             Self::Default => "default",
             Self::Http => "http",
             Self::Json => "json",
+            Self::HttpStream => "http-stream",
         }
     }
 
     const fn framing(self) -> Framing {
         match self {
             // Not used: the end of a cold function's answer is the end of its output.
-            Self::Default | Self::Http => Framing::Http,
+            Self::Default | Self::Http | Self::HttpStream => Framing::Http,
             Self::Json => Framing::Line,
         }
     }
@@ -70,18 +81,31 @@ impl Format {
 impl Function {
     /// It echoes what it gets.
     pub(crate) fn silent(name: impl Into<String>, format: Format) -> Self {
-        Self { name: name.into(), format, script: "echo", memory_mb: 128 }
+        Self { name: name.into(), format, script: "echo", memory_mb: 128, answers: Answers::TheRequest }
     }
 
     /// It writes a line to its log first.
     pub(crate) fn logging(name: impl Into<String>, format: Format) -> Self {
         let script = "stderr a line of a log as functions write them, for every call one of them; echo";
-        Self { name: name.into(), format, script, memory_mb: 128 }
+        Self { name: name.into(), format, script, memory_mb: 128, answers: Answers::TheRequest }
     }
 
     /// It sleeps, as `script` says, and echoes.
     pub(crate) fn sleeping(name: impl Into<String>, script: &'static str) -> Self {
-        Self { name: name.into(), format: Format::Http, script, memory_mb: 64 }
+        Self { name: name.into(), format: Format::Http, script, memory_mb: 64, answers: Answers::TheRequest }
+    }
+
+    /// It answers with ten megabytes.
+    pub(crate) fn large(name: impl Into<String>, format: Format) -> Self {
+        Self { name: name.into(), format, script: "big 10m", memory_mb: 128, answers: Answers::Letters(10 << 20) }
+    }
+
+    /// What an answer has to be.
+    fn answer(&self) -> Bytes {
+        match self.answers {
+            Answers::TheRequest => Bytes::from_static(BODY),
+            Answers::Letters(count) => (b'a'..=b'z').cycle().take(count).collect(),
+        }
     }
 
     fn path(&self) -> String {
@@ -90,11 +114,22 @@ impl Function {
 
     /// Clients that call it, each with a connection of its own.
     pub(crate) async fn callers(&self, address: SocketAddr, count: usize) -> Result<Vec<Caller>> {
-        let mut callers = Vec::with_capacity(count);
+        self.callers_of(address, &self.path(), count).await
+    }
+
+    /// The same of a server that has it at `path`.
+    pub(crate) async fn callers_of(&self, address: SocketAddr, path: &str, count: usize) -> Result<Vec<Caller>> {
+        let (mut callers, answer) = (Vec::with_capacity(count), self.answer());
         for _ in 0..count {
-            callers.push(Caller::connect(address, &self.path(), BODY).await?);
+            callers.push(Caller::connect(address, path, BODY, answer.clone()).await?);
         }
         Ok(callers)
+    }
+
+    /// Deploys it so that no container of before serves it any more.
+    pub(crate) async fn redeploy(&self, api: &mut Connection, image: &str, number: usize) -> Result<()> {
+        let script = format!("header X-Deployed {number}; {}", self.script);
+        self.deploy_with(api, image, &script).await
     }
 
     /// Creates its route, or changes it.

@@ -11,6 +11,7 @@ mod bench;
 mod census;
 mod client;
 mod function;
+mod listening;
 mod load;
 mod options;
 mod report;

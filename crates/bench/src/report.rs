@@ -124,6 +124,11 @@ impl Row {
         self.windows.iter().map(|window| window.errors).sum()
     }
 
+    /// Containers that were started during the windows.
+    pub(crate) fn started(&self) -> u64 {
+        self.windows.iter().filter_map(|window| window.server.as_ref()).map(|server| server.started).sum()
+    }
+
     pub(crate) fn first_error(&self) -> Option<&str> {
         self.windows.iter().find_map(|window| window.first_error.as_deref())
     }

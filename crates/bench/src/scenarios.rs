@@ -3,11 +3,14 @@
 mod at_once;
 mod burst;
 mod cold;
+mod cold_stream;
 mod hot;
 mod idle;
+mod large;
 mod mixed;
 mod records;
 mod sleeper;
+mod stream;
 mod trimming;
 
 use anyhow::Result;
@@ -23,10 +26,14 @@ pub(crate) enum Scenario {
     HotHttpLogging,
     HotJson,
     HotJsonLogging,
+    HotStream,
+    HotStreamLogging,
+    Large,
     AtOnce,
     Sleeper,
     Cold,
     ColdLogging,
+    ColdStream,
     Mixed,
     Burst,
     Records,
@@ -37,16 +44,20 @@ pub(crate) enum Scenario {
 
 impl Scenario {
     /// All of them, in the order in which they run: memory is looked at first, before there was any load.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Idle,
         Self::HotHttp,
         Self::HotHttpLogging,
         Self::HotJson,
         Self::HotJsonLogging,
+        Self::HotStream,
+        Self::HotStreamLogging,
+        Self::Large,
         Self::AtOnce,
         Self::Sleeper,
         Self::Cold,
         Self::ColdLogging,
+        Self::ColdStream,
         Self::Mixed,
         Self::Burst,
         Self::Records,
@@ -60,10 +71,14 @@ impl Scenario {
             Self::HotHttpLogging => "hot-http-logging",
             Self::HotJson => "hot-json",
             Self::HotJsonLogging => "hot-json-logging",
+            Self::HotStream => "hot-stream",
+            Self::HotStreamLogging => "hot-stream-logging",
+            Self::Large => "large",
             Self::AtOnce => "at-once",
             Self::Sleeper => "sleeper",
             Self::Cold => "cold",
             Self::ColdLogging => "cold-logging",
+            Self::ColdStream => "cold-stream",
             Self::Mixed => "mixed",
             Self::Burst => "burst",
             Self::Records => "records",
@@ -84,6 +99,15 @@ impl Scenario {
             Self::HotJsonLogging => {
                 hot(Function::logging(name, Format::Json), "hot json, a line of log per call", false).run(bench).await
             }
+            Self::HotStream => {
+                let function = Function::silent(name, Format::HttpStream);
+                stream::run(bench, name, "hot http-stream, silent", &function).await
+            }
+            Self::HotStreamLogging => {
+                let function = Function::logging(name, Format::HttpStream);
+                stream::run(bench, name, "hot http-stream, a line of log per call", &function).await
+            }
+            Self::Large => large::run(bench, name).await,
             Self::AtOnce => at_once::run(bench, name).await,
             Self::Sleeper => sleeper::run(bench, name).await,
             Self::Cold => {
@@ -93,6 +117,7 @@ impl Scenario {
                 let function = Function::logging(name, Format::Default);
                 cold::run(bench, name, "cold default, a line of log per call", &function).await
             }
+            Self::ColdStream => cold_stream::run(bench, name).await,
             Self::Mixed => mixed::run(bench, name).await,
             Self::Burst => burst::run(bench, name).await,
             Self::Records => records::run(bench, name).await,

@@ -184,6 +184,12 @@ pub trait Sampler: Send + 'static {
         None
     }
 
+    /// How far the container's output was carried away from it: while this stays the same nothing was written. None where
+    /// that cannot be seen, or something waits to be carried. Costs a few microseconds at most.
+    fn carried(&self) -> Option<u64> {
+        None
+    }
+
     /// A sample of now, its CPU figures counted since the last mark or sample. None once the container is gone.
     fn sample(&mut self) -> Option<Stat>;
 }

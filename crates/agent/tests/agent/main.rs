@@ -7,4 +7,5 @@ mod cold;
 mod faults;
 mod hot;
 mod isolation;
+mod stream;
 mod support;

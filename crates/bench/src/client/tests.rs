@@ -52,7 +52,7 @@ async fn server() -> (SocketAddr, JoinSet<()>) {
 #[tokio::test]
 async fn a_caller_keeps_its_connection_and_checks_answers() {
     let (address, _server) = server().await;
-    let mut caller = Caller::connect(address, "/echo", b"body").await.unwrap();
+    let mut caller = Caller::connect(address, "/echo", b"body", "body".into()).await.unwrap();
     let port = |caller: &Caller| caller.connection.as_ref().unwrap().stream.local_addr().unwrap().port();
     let first = port(&caller);
     caller.exchange().await.unwrap();
@@ -69,7 +69,7 @@ async fn whatever_is_not_the_expected_answer_is_an_error_and_costs_the_connectio
         ("/closed", "the connection was closed ahead of the answer"),
     ];
     for (path, message) in cases {
-        let mut caller = Caller::connect(address, path, b"body").await.unwrap();
+        let mut caller = Caller::connect(address, path, b"body", "body".into()).await.unwrap();
         let error = caller.exchange().await.unwrap_err();
         assert_eq!(format!("{error:#}"), message);
         assert!(caller.connection.is_none());

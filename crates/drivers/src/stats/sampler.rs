@@ -13,6 +13,7 @@ use rustix::param::clock_ticks_per_second;
 use rustix::system::sysinfo;
 use tokio::time::Instant;
 
+use super::carrier::Carrier;
 use super::layout::Group;
 use super::parse::{self, CpuTime, Traffic};
 use crate::Sampler;
@@ -29,6 +30,7 @@ pub(crate) struct CgroupSampler {
     disk: Disk,
     network: File,
     stdin: Stdin,
+    carrier: Option<Carrier>,
     buffer: Vec<u8>,
     /// What the next sample's CPU figures count from.
     mark: Option<(Instant, CpuTime)>,
@@ -70,7 +72,7 @@ impl CgroupSampler {
         };
         let network = File::open(format!("/proc/{pid}/net/dev"))?;
         let stdin = Stdin::open(pid);
-        Ok(Self { stdin, ..Self::open_with(group, network)? })
+        Ok(Self { stdin, carrier: Carrier::open(pid), ..Self::open_with(group, network)? })
     }
 
     /// Whether what a container has not read can be seen; none when it ended before it was looked at.
@@ -105,7 +107,8 @@ impl CgroupSampler {
         let all = sysinfo();
         let all = u64::from(all.mem_unit).saturating_mul(all.totalram);
         let memory_limit = parse::limit(read(&limit, &mut buffer)?).map_or(all, |limit| limit.min(all));
-        let mut sampler = Self { cpu, memory, memory_limit, disk, network, stdin: Stdin::Gone, buffer, mark: None };
+        let (stdin, carrier) = (Stdin::Gone, None);
+        let mut sampler = Self { cpu, memory, memory_limit, disk, network, stdin, carrier, buffer, mark: None };
         sampler.mark();
         Ok(sampler)
     }
@@ -139,6 +142,10 @@ impl Sampler for CgroupSampler {
             Stdin::Seen(pipe) => rustix::io::ioctl_fionread(pipe).ok(),
             Stdin::Hidden | Stdin::Gone => None,
         }
+    }
+
+    fn carried(&self) -> Option<u64> {
+        self.carrier.as_ref()?.carried()
     }
 
     fn mark(&mut self) {
