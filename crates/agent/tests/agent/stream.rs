@@ -225,7 +225,11 @@ async fn a_connection_that_is_closed_between_calls_costs_nothing() {
         let test = TestAgent::new(one_at_a_time(announced));
         let function = function(&test);
         for pause in [0, 1, 50, 2_000] {
-            assert_eq!(test.call(&function, "x").await.answer().await, (200, "x".into()), "{announced}");
+            let outcome = test.call(&function, "x").await;
+            let id = outcome.id;
+            assert_eq!(outcome.answer().await, (200, "x".into()), "{announced}");
+            // Then its container idles.
+            test.record(id).await;
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
         assert_eq!(test.driver.ledger().created, 1, "{announced}");
