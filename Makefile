@@ -35,7 +35,7 @@ unit: functions examples databases ## all tests but those in documentation; most
 	$(CARGO) nextest run --locked --workspace
 
 .PHONY: api
-api: functions ## a live server held to api-spec/v1.yaml by requests that schemathesis makes up
+api: functions ## a live server held to the documents of api-spec by requests that schemathesis makes up
 	@# The server as the tests build it, so that after them nothing is left to build.
 	$(CARGO) test --locked --workspace --no-run --quiet
 	@scripts/schemathesis.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
-# Holds a live server to api-spec/v1.yaml: schemathesis makes up requests that the document allows and requests that it
-# does not, and judges every response. Fails when it finds anything, or when the server calls anything a failure of its own.
+# Holds a live server to api-spec/v1.yaml and v2.yaml: schemathesis makes up requests that a document allows and requests
+# that it does not, and judges every response. Fails when it finds anything, or when the server calls anything a failure of its own.
 #
 #   scripts/schemathesis.sh [ARGUMENTS OF schemathesis run]
 #
@@ -20,6 +20,7 @@ readonly start_seconds=60
 
 scratch=$(mktemp -d)
 server=
+fn_id=
 
 say() { printf 'schemathesis: %s\n' "$*" >&2; }
 
@@ -36,10 +37,18 @@ main() {
     deploy
     # It leaves notes of its findings where it runs.
     cd "$scratch"
-    SCHEMATHESIS_HOOKS=schemathesis_hooks PYTHONPATH=$spec PYTHONDONTWRITEBYTECODE=1 \
-        "$tools/bin/schemathesis" --config-file "$spec/schemathesis.toml" \
-        run "$spec/v1.yaml" --url "$url" --no-color "$@"
+    hold v1.yaml schemathesis.toml "$@"
+    hold v2.yaml schemathesis-v2.toml "$@"
     refuse_own_failures
+}
+
+hold() {
+    local document=$1 config=$2
+    shift 2
+    say "$document"
+    SCHEMATHESIS_HOOKS=schemathesis_hooks PYTHONPATH=$spec PYTHONDONTWRITEBYTECODE=1 HEARTH_FN_ID=$fn_id \
+        "$tools/bin/schemathesis" --config-file "$spec/$config" \
+        run "$spec/$document" --url "$url" --no-color "$@"
 }
 
 # The environment is kept in the target directory, and made anew for another version.
@@ -67,10 +76,21 @@ start_server() {
     done
 }
 
-# One route that is called and waited for, and one that is queued.
+# One route that is called and waited for, and one that is queued. The first is a function and a trigger of API v2.
 deploy() {
     put hello '{"route": {"image": "hearth/hello", "format": "http"}}'
     put '' '{"route": {"image": "hearth/hello", "format": "http", "type": "async"}}'
+    local app_id
+    app_id=$(first_id 'apps?name=kept')
+    fn_id=$(first_id "fns?app_id=$app_id&name=hello")
+}
+
+# The id of the first of a list of API v2.
+first_id() {
+    local list
+    list=$(curl --silent --show-error --fail-with-body "$url/v2/$1") || give_up "$1 cannot be listed"
+    [[ $list =~ '"items":[{"id":"'([0-9A-Z]+) ]] || give_up "$1 is empty"
+    printf '%s' "${BASH_REMATCH[1]}"
 }
 
 put() {

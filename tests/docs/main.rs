@@ -51,6 +51,7 @@ documents! {
     architecture: "ARCHITECTURE.md",
     contributing: "CONTRIBUTING.md",
     changelog: "CHANGELOG.md",
+    api_v2: "docs/api-v2.md",
     asynchronous_calls: "docs/async.md",
     benchmarks: "docs/benchmarks.md",
     concepts: "docs/concepts.md",

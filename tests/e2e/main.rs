@@ -17,6 +17,7 @@ mod support;
 
 mod clients;
 mod crash;
+mod doors;
 mod engine;
 mod first_calls;
 mod formats;

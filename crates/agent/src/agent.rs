@@ -138,6 +138,12 @@ impl Agent {
         tracer.begin(&mut invocation.request.headers, invocation.arrived)
     }
 
+    /// Memory that containers may reserve together, in bytes. A function that needs more can never run.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.settings().memory
+    }
+
     pub(crate) fn settings(&self) -> &Settings {
         &self.shared.dispatch.settings
     }

@@ -192,7 +192,7 @@ pub(crate) mod tests {
             call_type: CallType::Sync,
             limits: FunctionLimits::default(),
             config,
-            annotations: BTreeMap::new(),
+            annotations: hearth_models::Annotations::default(),
             shape: String::new(),
             made_by_route: true,
             created_at: Timestamp::now(),

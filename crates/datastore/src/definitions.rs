@@ -1,4 +1,5 @@
-//! Apps, functions and triggers from memory: the call path asks for them once per call and must not wait for a disk.
+//! Apps, functions and triggers from memory: the call path asks for them once per call and must not wait for a disk. It
+//! asks by app and path, or by the id of a function.
 //!
 //! * A definition is fresh for a moment, so that changes of other nodes show within a second.
 //! * Every change through this node makes all of them stale at once, by raising a generation number. Management is rare
@@ -8,13 +9,14 @@
 //!   paths cannot push definitions out.
 //! * While the store is away the last known definition serves, for a bounded time. What is unknown stays unknown.
 
+mod catalog;
 mod store;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hearth_models::Error as ModelError;
+use hearth_models::{Error as ModelError, FnId};
 use moka::future::Cache;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -45,8 +47,9 @@ impl Default for DefinitionsSettings {
     }
 }
 
-/// A [`DefinitionStore`] that answers [`resolve`](DefinitionStore::resolve) from memory. Everything else goes to the store behind it;
-/// changes have to come through here to show at once.
+/// A [`DefinitionStore`] that answers [`resolve`](DefinitionStore::resolve) and
+/// [`resolve_function`](crate::Catalog::resolve_function) from memory. Everything else goes to the store behind it; changes
+/// have to come through here to show at once.
 #[derive(Debug)]
 pub struct Definitions {
     store: Arc<dyn DefinitionStore>,
@@ -66,7 +69,14 @@ struct Known {
     refresh: Mutex<Option<Instant>>,
 }
 
-/// That there is no such app, or no such route.
+/// What the call path asks.
+#[derive(Clone, Copy, Debug)]
+enum Question<'a> {
+    Path { app: &'a str, path: &'a str },
+    Function(FnId),
+}
+
+/// That there is no such app, route or function.
 #[derive(Clone, Debug)]
 struct Missing {
     error: ModelError,
@@ -102,32 +112,38 @@ impl Definitions {
     }
 
     /// Asks the store what no memory answers.
-    async fn ask_route(&self, app_name: &str, path: &str) -> Result<Arc<Resolved>> {
-        self.observed.ask(StoreOperation::GetRoute, self.store.resolve(app_name, path)).await
+    async fn ask(&self, question: Question<'_>) -> Result<Arc<Resolved>> {
+        match question {
+            Question::Path { app, path } => {
+                self.observed.ask(StoreOperation::GetRoute, self.store.resolve(app, path)).await
+            }
+            Question::Function(id) => {
+                self.observed.ask(StoreOperation::GetFunction, self.store.resolve_function(id)).await
+            }
+        }
     }
 
-    async fn lookup(&self, app_name: &str, path: &str) -> Result<Arc<Resolved>> {
-        // No app's name has a slash and every path begins with one.
-        let key = format!("{app_name}{path}");
+    async fn lookup(&self, question: Question<'_>) -> Result<Arc<Resolved>> {
+        let key = question.key();
         let asked = self.now();
         if let Some(known) = self.known.get(&key).await {
             if self.is_fresh(known.seen, asked) {
                 return Ok(Arc::clone(&known.resolved));
             }
-            return self.refresh(key, &known, app_name, path, asked).await;
+            return self.refresh(key, &known, question, asked).await;
         }
         match self.missing.get(&key).await {
             Some(missing) if self.is_fresh(missing.seen, asked) => Err(missing.error.into()),
-            _ => self.fetch(key, app_name, path, asked).await,
+            _ => self.fetch(key, question, asked).await,
         }
     }
 
     /// The first look: together with all who look for the same.
-    async fn fetch(&self, key: String, app_name: &str, path: &str, asked: Seen) -> Result<Arc<Resolved>> {
+    async fn fetch(&self, key: String, question: Question<'_>, asked: Seen) -> Result<Arc<Resolved>> {
         loop {
             let answer = self.known.try_get_with_by_ref(&key, async {
                 let seen = self.now();
-                let resolved = self.ask_route(app_name, path).await;
+                let resolved = self.ask(question).await;
                 let resolved = resolved.map_err(|error| (error, seen))?;
                 Ok::<_, (Error, Seen)>(Known::new(resolved, seen))
             });
@@ -136,7 +152,7 @@ impl Definitions {
                     return Ok(Arc::clone(&known.resolved));
                 }
                 // Whoever was asked along with us had asked before the change that we know of.
-                Ok(known) => return self.refresh(key, &known, app_name, path, asked).await,
+                Ok(known) => return self.refresh(key, &known, question, asked).await,
                 Err(failed) if failed.1.generation < asked.generation => {}
                 Err(failed) => match &failed.0 {
                     Error::Model(error) => return self.not_there(key, error.clone(), failed.1).await,
@@ -148,14 +164,7 @@ impl Definitions {
     }
 
     /// A later look: one asks, and while the store does not answer, what was known serves.
-    async fn refresh(
-        &self,
-        key: String,
-        known: &Known,
-        app_name: &str,
-        path: &str,
-        asked: Seen,
-    ) -> Result<Arc<Resolved>> {
+    async fn refresh(&self, key: String, known: &Known, question: Question<'_>, asked: Seen) -> Result<Arc<Resolved>> {
         // Whoever holds it does so for one try, which has a deadline.
         let mut not_before = known.refresh.lock().await;
         if let Some(newer) = self.known.get(&key).await
@@ -167,7 +176,7 @@ impl Definitions {
         if not_before.is_some_and(|due| seen.at < due) {
             return self.last_known(known, seen, Error::Unavailable("the last try failed".into()));
         }
-        let answer = timeout(self.settings.refresh, self.ask_route(app_name, path)).await;
+        let answer = timeout(self.settings.refresh, self.ask(question)).await;
         match answer.unwrap_or_else(|late| Err(Error::Unavailable(late.into()))) {
             Ok(resolved) => {
                 let newer = Known::new(Arc::clone(&resolved), seen);
@@ -212,6 +221,18 @@ impl Definitions {
     /// whether it was.
     fn changing(&self) -> Changing<'_> {
         Changing(&self.generation)
+    }
+}
+
+// === impl Question ===
+
+impl Question<'_> {
+    fn key(self) -> String {
+        match self {
+            // No app's name has a slash and every path begins with one; an id has none.
+            Self::Path { app, path } => format!("{app}{path}"),
+            Self::Function(id) => id.to_string(),
+        }
     }
 }
 

@@ -37,6 +37,12 @@ pub enum Error {
 /// The result of an operation of a store.
 pub type Result<T> = std::result::Result<T, Error>;
 
+impl From<hearth_models::v2::Error> for Error {
+    fn from(error: hearth_models::v2::Error) -> Self {
+        Self::Model(error.into())
+    }
+}
+
 impl Error {
     /// What the client is told: its own mistakes, that the store is away, or nothing but that something failed.
     #[must_use]

@@ -10,6 +10,7 @@
 
 mod apps;
 mod calls;
+mod catalog;
 mod dialect;
 mod drift;
 mod error;
@@ -24,6 +25,7 @@ mod queue;
 mod record;
 mod routes;
 mod row;
+mod statement;
 mod stats;
 #[cfg(test)]
 mod upgrade;

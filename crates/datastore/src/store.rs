@@ -16,7 +16,7 @@ use hearth_models::{
     Trigger, TriggerId,
 };
 
-use crate::{QueueStore, Result};
+use crate::{Catalog, QueueStore, Result};
 
 /// Who writes: a data directory and the process that owns it now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,16 +61,16 @@ pub struct LogEntry {
     pub log: Bytes,
 }
 
-/// Everything needed to run a function that was reached through a trigger.
+/// Everything needed to run a function.
 #[derive(Clone, Debug)]
 pub struct Resolved {
     /// The app.
     pub app: Arc<App>,
     /// The function.
     pub function: Arc<Function>,
-    /// The trigger that was asked for.
-    pub trigger: Arc<Trigger>,
-    /// The source of the function's oldest trigger, which is `FN_PATH` in its environment.
+    /// The trigger that was asked for; none when it was the function.
+    pub trigger: Option<Arc<Trigger>>,
+    /// The source of the function's oldest trigger, which is `FN_PATH` in its environment. Empty without one.
     pub fn_path: Arc<str>,
 }
 
@@ -186,9 +186,9 @@ pub trait History: Debug + Send + Sync {
 
 /// Keeps apps, functions and triggers.
 ///
-/// Names and paths compare bytewise. Paths are in cleaned form.
+/// Names and paths compare bytewise. Paths of routes are in cleaned form. What API v2 asks of it is its [`Catalog`].
 #[async_trait]
-pub trait DefinitionStore: Debug + Send + Sync {
+pub trait DefinitionStore: Catalog {
     /// Stores a new app.
     ///
     /// # Errors

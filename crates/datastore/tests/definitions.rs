@@ -6,8 +6,9 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_datastore::{DefinitionStore, Definitions, DefinitionsSettings, Error};
-use hearth_models::{Error as ModelError, RoutePatch};
+use hearth_datastore::{Catalog, DefinitionStore, Definitions, DefinitionsSettings, Error};
+use hearth_models::v2::{self, FnPatch};
+use hearth_models::{Error as ModelError, FnId, RoutePatch};
 use support::Fake;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -197,4 +198,30 @@ async fn what_the_store_fails_on_is_not_taken_for_a_store_that_is_away() {
     store.with(|state| state.broken = true);
     let error = image(&definitions, "/a").await.unwrap_err();
     assert!(matches!(error, Error::Database(_)), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn functions_are_asked_for_by_id_under_the_same_rules() {
+    let (store, definitions) = definitions();
+    let id = FnId::generate();
+    let image = async || definitions.resolve_function(id).await.map(|found| found.function.image.clone());
+    for _ in 0..10 {
+        assert_eq!(image().await.unwrap_err().to_model(), v2::Error::FnNotFound.into());
+    }
+    assert_eq!(asked(&store), 1);
+    store.define_function(id, "one");
+    sleep(Duration::from_secs(1)).await;
+    for _ in 0..10 {
+        assert_eq!(image().await.unwrap(), "one");
+    }
+    assert_eq!(asked(&store), 2);
+    store.define_function(id, "two");
+    assert_eq!(image().await.unwrap(), "one");
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(image().await.unwrap(), "two");
+    definitions.update_function(id, FnPatch::default()).await.unwrap();
+    assert_eq!(image().await.unwrap(), "changed");
+    store.with(|state| state.away = true);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(image().await.unwrap(), "changed", "the last known definition serves");
 }

@@ -1,11 +1,8 @@
 //! Apps: the owners of functions and triggers.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
-use crate::{AppId, Config, ConfigPatch, Error, Timestamp};
+use crate::{Annotations, AppId, Config, ConfigPatch, Error, Timestamp};
 
 /// A named group of functions that share configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -17,7 +14,7 @@ pub struct App {
     /// Environment of all its functions.
     pub config: Config,
     /// Free notes of API v2, by key.
-    pub annotations: BTreeMap<String, Box<RawValue>>,
+    pub annotations: Annotations,
     /// Where API v2 clients asked logs to be sent.
     pub syslog_url: Option<String>,
     /// Machine shape, stored for API v2 clients; it influences nothing.
@@ -41,7 +38,7 @@ impl App {
             id: AppId::generate(),
             name,
             config,
-            annotations: BTreeMap::new(),
+            annotations: Annotations::default(),
             syslog_url: None,
             shape: String::new(),
             created_at: now,

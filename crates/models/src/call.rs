@@ -245,6 +245,8 @@ impl Call {
 /// Which calls of an app a list shows: newest first, one page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallFilter {
+    /// Only calls of this function.
+    pub fn_id: Option<FnId>,
     /// Only calls of this exact path.
     pub path: Option<String>,
     /// Only calls accepted later than this.

@@ -3,7 +3,7 @@
 //! Whatever has no place here is the server's own fault: the layers keep their causes, log them once, and the
 //! client gets [`Error::Internal`].
 
-use crate::Reason;
+use crate::{Reason, v2};
 
 /// An error with its status code and message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +56,10 @@ pub enum Error {
     PathImmutable,
     #[error("Route not found")]
     RouteNotFound,
+
+    /// What only API v2 refuses.
+    #[error(transparent)]
+    V2(#[from] v2::Error),
 
     #[error("Call not found")]
     CallNotFound,
@@ -201,6 +205,7 @@ impl Error {
             Self::AppNotFound | Self::RouteNotFound | Self::CallNotFound | Self::LogNotFound | Self::PathNotFound => {
                 404
             }
+            Self::V2(error) => error.status(),
             Self::BodyTimeout => 408,
             Self::AppExists
             | Self::NameImmutable

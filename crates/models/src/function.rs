@@ -1,12 +1,10 @@
 //! Functions: a container image and how to run it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
-use crate::{AppId, CallType, Config, Error, FnId, Format, Timestamp};
+use crate::{Annotations, AppId, CallType, Config, Error, FnId, Format, Timestamp};
 
 /// A container image and how to run it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,7 +26,7 @@ pub struct Function {
     /// Environment, over that of the app.
     pub config: Config,
     /// Free notes of API v2, by key.
-    pub annotations: BTreeMap<String, Box<RawValue>>,
+    pub annotations: Annotations,
     /// Machine shape, copied from the app for API v2 clients.
     pub shape: String,
     /// A route made it, so it goes with its last trigger.
@@ -37,6 +35,15 @@ pub struct Function {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+}
+
+impl Function {
+    /// Whether containers of this one would do for `other`.
+    #[must_use]
+    pub fn runs_like(&self, other: &Self) -> bool {
+        let container = |of: &Self| (of.format, of.call_type, of.limits);
+        self.image == other.image && container(self) == container(other) && self.config == other.config
+    }
 }
 
 /// What one container and one call of a function may use.

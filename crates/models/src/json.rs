@@ -11,6 +11,11 @@ use serde_json::ser::{Formatter, Serializer};
 pub struct EscapeHtml;
 
 impl Formatter for EscapeHtml {
+    fn write_raw_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        // In JSON these characters stand nowhere but inside strings.
+        self.write_string_fragment(writer, fragment)
+    }
+
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
         while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {

@@ -7,6 +7,7 @@
 //! This crate does no I/O. It holds what must be the same everywhere: ids, states and their transitions,
 //! limits, merge rules, the exact messages of the contract and the status each of them answers with.
 
+mod annotations;
 mod app;
 mod call;
 mod config;
@@ -23,7 +24,9 @@ mod route;
 mod stats;
 mod time;
 mod trigger;
+pub mod v2;
 
+pub use annotations::{Annotations, AnnotationsPatch};
 pub use app::{App, AppPatch, validate_app_name};
 pub use call::{Call, CallFilter, InvalidTransition, Reason, Status, StoredState};
 pub use config::{Config, ConfigPatch};

@@ -4,7 +4,10 @@ use std::fmt;
 
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+use crate::v2;
 
 /// Entries on one page: 1 to 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +76,18 @@ impl Cursor {
         Self(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// Reads the `cursor` parameter of API v2: the wire form and nothing else.
+    ///
+    /// # Errors
+    /// [`InvalidCursor`](v2::Error::InvalidCursor).
+    pub fn decode(text: &str) -> Result<Self, v2::Error> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| v2::Error::InvalidCursor)?;
+        match String::from_utf8(bytes) {
+            Ok(name) if !name.contains('\0') => Ok(Self(name)),
+            _ => Err(v2::Error::InvalidCursor),
+        }
+    }
+
     /// The name or path to continue after; empty for the first page.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -115,6 +130,14 @@ mod tests {
             assert_eq!(Cursor::after(name).to_string(), wire);
             assert_eq!(Cursor::from_query(wire).as_str(), name);
             assert_eq!(Cursor::from_query(&format!("{wire}==")).as_str(), name);
+        }
+    }
+
+    #[test]
+    fn api_v2_takes_only_cursors_that_it_gave() {
+        assert_eq!(Cursor::decode("bXlhcHA").map(|cursor| cursor.to_string()).as_deref(), Ok("bXlhcHA"));
+        for text in ["bXlhcHA=", "!", "bXlhcH", "b", "_w", "AA"] {
+            assert_eq!(Cursor::decode(text), Err(v2::Error::InvalidCursor), "{text}");
         }
     }
 

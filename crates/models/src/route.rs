@@ -1,14 +1,13 @@
 //! Routes: the view that API v1 has of a trigger together with its function.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
 use crate::path::validate_route_path;
 use crate::{
-    App, CallType, Config, ConfigPatch, Error, FnId, Format, Function, FunctionLimits, Headers, HeadersPatch,
-    Timestamp, Trigger, TriggerId, clean_path,
+    Annotations, App, CallType, Config, ConfigPatch, Error, FnId, Format, Function, FunctionLimits, Headers,
+    HeadersPatch, Timestamp, Trigger, TriggerId, clean_path,
 };
 
 /// One HTTP trigger and its function, as API v1 shows them. Keys in the contract's order (B.1.4).
@@ -68,7 +67,7 @@ impl Route {
                 idle_timeout_secs: self.idle_timeout,
             },
             config: self.config,
-            annotations: BTreeMap::new(),
+            annotations: Annotations::default(),
             shape: app.shape.clone(),
             made_by_route: true,
             created_at: self.created_at,
@@ -81,7 +80,7 @@ impl Route {
             name,
             source: self.path,
             headers: self.headers,
-            annotations: BTreeMap::new(),
+            annotations: Annotations::default(),
             created_at: self.created_at,
             updated_at: self.created_at,
         };

@@ -1,11 +1,8 @@
 //! Triggers: an HTTP path of an app that leads to a function.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
-use crate::{AppId, FnId, Headers, Timestamp, TriggerId};
+use crate::{Annotations, AppId, FnId, Headers, Timestamp, TriggerId};
 
 /// An HTTP path of an app that leads to a function.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -18,12 +15,12 @@ pub struct Trigger {
     pub fn_id: FnId,
     /// Unique per function.
     pub name: String,
-    /// The path, in cleaned form, unique in its app.
+    /// The path, unique in its app. API v1 gives and finds paths in cleaned form only; API v2 takes them as they are.
     pub source: String,
     /// Headers added to every response.
     pub headers: Headers,
     /// Free notes of API v2, by key.
-    pub annotations: BTreeMap<String, Box<RawValue>>,
+    pub annotations: Annotations,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it last changed.

@@ -1,5 +1,5 @@
 //! From what a function answered, or failed to, to the response: which header wins, and what the server adds
-//! (v1 contract B.1.9 with A.2 and A.3).
+//! (v1 contract B.1.9 with A.2 and A.3; v2 contract B.2.1 to B.2.4).
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use hearth_agent::{Answer, Failure};
 use hearth_datastore::Resolved;
 use hearth_models::{CallId, Error, Headers};
 use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
@@ -18,15 +19,21 @@ use crate::abort::Outgoing;
 use crate::error::envelope;
 use crate::json;
 use crate::metrics::Served;
+use crate::paths::Version;
 use crate::sniff;
 use crate::wait::Wait;
 
+/// The id of the call, for clients of API v2.
+const FN_CALL_ID: HeaderName = HeaderName::from_static("fn-call-id");
+/// The same for those of API v1.
 const CALL_ID: HeaderName = HeaderName::from_static("fn_call_id");
 const WAIT: HeaderName = HeaderName::from_static("xxx-fxlb-wait");
 
 /// Headers that are the connection's business. A route that sets one would break the framing of its answers.
-static FRAMING: [HeaderName; 8] = [
+static FRAMING: [HeaderName; 10] = [
     CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
     CONTENT_LENGTH,
     TE,
     TRAILER,
@@ -42,15 +49,21 @@ pub(crate) struct Facts {
     pub(crate) id: CallId,
     pub(crate) served: Served,
     route_headers: HeaderMap,
+    version: Version,
 }
 
 impl Facts {
-    /// The facts of a new call of what was found.
-    pub(crate) fn of(resolved: &Resolved) -> Self {
+    /// The facts of a new call of what was found, for a client of this version.
+    pub(crate) fn of(resolved: &Resolved, version: Version) -> Self {
+        let trigger = resolved.trigger.as_deref();
         Self {
             id: CallId::generate(),
-            served: Served { app: resolved.app.name.clone(), path: resolved.trigger.source.clone() },
-            route_headers: route_headers(&resolved.trigger.headers),
+            served: Served {
+                app: resolved.app.name.clone(),
+                path: trigger.map_or_else(|| resolved.fn_path.to_string(), |of| of.source.clone()),
+            },
+            route_headers: trigger.map(|trigger| route_headers(&trigger.headers)).unwrap_or_default(),
+            version,
         }
     }
 
@@ -66,7 +79,8 @@ impl Facts {
         *response.status_mut() = answer.status;
         self.write(response.headers_mut(), Some(answer.waited));
         for (name, value) in &answer.headers {
-            if !is_ours(name, is_head) {
+            let forged = self.version == Version::V2 && name == FN_CALL_ID;
+            if !forged && !is_ours(name, is_head) {
                 response.headers_mut().append(name, value.clone());
             }
         }
@@ -80,7 +94,14 @@ impl Facts {
 
     /// The call is queued.
     pub(crate) fn queued(self) -> serde_json::Result<Response> {
-        let mut response = accepted(self.id)?;
+        let mut response = match self.version {
+            Version::V1 => accepted(self.id)?,
+            Version::V2 => {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::ACCEPTED;
+                response
+            }
+        };
         self.write(response.headers_mut(), None);
         response.extensions_mut().insert(self.served);
         Ok(response)
@@ -97,7 +118,7 @@ impl Facts {
     }
 
     fn error(self, error: &Error, waited: Option<Duration>) -> Response {
-        let mut response = envelope(error);
+        let mut response = envelope(error, self.version);
         self.log(error, response.status());
         self.write(response.headers_mut(), waited);
         response.extensions_mut().insert(self.served);
@@ -129,7 +150,11 @@ impl Facts {
         }
         // Ids and durations are visible characters, `µ` as the UTF-8 that the contract wants.
         if let Ok(id) = HeaderValue::from_str(&self.id.text()) {
-            headers.insert(CALL_ID, id);
+            let name = if self.version == Version::V1 { CALL_ID } else { FN_CALL_ID };
+            headers.insert(name, id);
+        }
+        if self.version == Version::V2 {
+            return;
         }
         let wait = waited.map(|waited| Wait(waited).to_string());
         if let Some(Ok(wait)) = wait.map(|wait| HeaderValue::from_bytes(wait.as_bytes())) {
@@ -196,6 +221,7 @@ mod tests {
             id: CallId::generate(),
             served: Served { app: "app".into(), path: "/path".into() },
             route_headers: route_headers(&Headers(headers.iter().map(of).collect())),
+            version: Version::V1,
         }
     }
 

@@ -11,7 +11,8 @@ use hearth_agent::Agent;
 use hearth_datastore::{DefinitionStore, Recorder};
 use hearth_drivers::Driver;
 use hearth_queue::Queue;
-use http::request;
+use http::header::ALLOW;
+use http::{HeaderValue, request};
 use prometheus::Registry;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -19,12 +20,12 @@ use tokio_util::task::TaskTracker;
 use crate::cors::{self, Verdict};
 use crate::error::{Failed, envelope};
 use crate::metrics::{Metrics, Served};
-use crate::paths::{self, Door, Operation, Refusal};
+use crate::paths::{self, Door, Operation, Refusal, Version};
 use crate::query::Query;
 use crate::redirect;
 use crate::request_body::ClientBody;
 use crate::v1::{apps, calls, dead_calls, routes};
-use crate::{LogLevel, Readiness, Settings, invoke, operations};
+use crate::{LogLevel, Readiness, Settings, invoke, operations, v2};
 
 /// The parts of Hearth that the server is the door to.
 #[derive(Clone, Debug)]
@@ -130,12 +131,13 @@ pub(crate) async fn serve(api: Arc<Api>, door: Door, mut request: Request) -> Re
 
 /// A panic of a handler is answered like every other failure of the server.
 async fn guarded(api: &Arc<Api>, door: Door, request: Request) -> Response {
+    let version = Version::of(request.uri().path());
     // Nothing that a handler shares is left half-changed by a panic: it holds no locks of its own.
     let handled = AssertUnwindSafe(Box::pin(dispatch(api, door, request))).catch_unwind();
     match handled.await {
         Ok(Ok(response)) => response,
-        Ok(Err(failed)) => failed.into_response(),
-        Err(panic) => Failed::internal(panic_text(&*panic)).into_response(),
+        Ok(Err(failed)) => failed.into_response(version),
+        Err(panic) => Failed::internal(panic_text(&*panic)).into_response(version),
     }
 }
 
@@ -151,6 +153,18 @@ async fn dispatch(api: &Arc<Api>, door: Door, request: Request) -> Result<Respon
             let body = api.body(&head, body, api.settings.max_body)?;
             invoke::invoke(api, app, rest, head, body).await
         }
+        Ok(Operation::InvokeFn(id)) => {
+            let body = api.body(&head, body, api.settings.max_body)?;
+            v2::invoke::direct(api, id, head, body).await
+        }
+        Ok(Operation::CallTrigger { app, source }) => {
+            let body = api.body(&head, body, api.settings.max_body)?;
+            v2::invoke::trigger(api, app, source, head, body).await
+        }
+        Ok(Operation::V2(operation)) => {
+            let body = api.body(&head, body, api.settings.max_api_body)?;
+            v2::manage(api, operation, &head, body).await
+        }
         Ok(operation) => {
             let body = api.body(&head, body, api.settings.max_api_body)?;
             manage(api, operation, &Query::parse(head.uri.query()), body).await
@@ -162,7 +176,14 @@ fn refuse(api: &Api, head: &request::Parts, body: axum::body::Body, refusal: &Re
     // Nobody reads this body; dropping it under our limits does what that takes.
     drop(api.body(head, body, 0));
     match refusal {
-        Refusal::Error(error) => envelope(error),
+        Refusal::Error(error) => envelope(error, Version::of(head.uri.path())),
+        Refusal::Method { error, allow } => {
+            let mut response = envelope(error, Version::of(head.uri.path()));
+            if let Ok(allow) = HeaderValue::from_str(allow) {
+                response.headers_mut().insert(ALLOW, allow);
+            }
+            response
+        }
         Refusal::Redirect { status, path } => redirect::to(*status, path, head),
     }
 }
@@ -200,8 +221,10 @@ async fn manage(
         Operation::CancelCall(call) => calls::cancel(api, call).await,
         Operation::ListDeadCalls(app) => dead_calls::list(api, app, query).await,
         Operation::RedriveCall(call) => dead_calls::redrive(api, call).await,
-        // Dispatched before, because it takes the request apart itself.
-        Operation::Invoke { .. } => Err(hearth_models::Error::PathNotFound.into()),
+        // Dispatched before, because they take the request apart themselves.
+        Operation::Invoke { .. } | Operation::InvokeFn(_) | Operation::CallTrigger { .. } | Operation::V2(_) => {
+            Err(hearth_models::Error::PathNotFound.into())
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use ulid::Ulid;
 
 use crate::json;
+use crate::paths::Version;
 
 /// Names the request in the log that a client was told nothing more about than "internal server error".
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("fn_request_id");
@@ -37,9 +38,9 @@ impl Failed {
         Self { error: Error::Internal, cause: Some(cause.into()) }
     }
 
-    /// The response. Failures of the server are logged, with all causes, under an id that the client gets too.
-    pub(crate) fn into_response(self) -> Response {
-        let mut response = envelope(&self.error);
+    /// The response, as `version` has errors. Failures of the server are logged, with all causes, under an id that the client gets too.
+    pub(crate) fn into_response(self, version: Version) -> Response {
+        let mut response = envelope(&self.error, version);
         if response.status().is_server_error() {
             let id = Ulid::generate().to_string();
             let causes = self.cause.as_deref().map(Chain);
@@ -64,6 +65,12 @@ impl From<Error> for Failed {
     }
 }
 
+impl From<hearth_models::v2::Error> for Failed {
+    fn from(error: hearth_models::v2::Error) -> Self {
+        Error::from(error).into()
+    }
+}
+
 impl From<hearth_datastore::Error> for Failed {
     fn from(error: hearth_datastore::Error) -> Self {
         match error {
@@ -85,12 +92,16 @@ impl From<prometheus::Error> for Failed {
     }
 }
 
-/// The contract's envelope of `error`, with its status; one line feed ends it, unless it is the router's own 404.
-pub(crate) fn envelope(error: &Error) -> Response {
+/// The contract's envelope of `error`, with its status; one line feed ends it, unless it is the router's own 404 of API v1.
+pub(crate) fn envelope(error: &Error, version: Version) -> Response {
     let message = error.to_string();
-    let envelope = Envelope { error: Message { message: &message } };
+    let message = Message { message: &message };
+    let written = match version {
+        Version::V1 => hearth_models::json::to_vec(&Envelope { error: message }),
+        Version::V2 => hearth_models::json::to_vec(&message),
+    };
     // Writing two structs with a text in them cannot fail.
-    let mut body = hearth_models::json::to_vec(&envelope).unwrap_or_default();
+    let mut body = written.unwrap_or_default();
     if *error != Error::PathNotFound {
         body.push(b'\n');
     }

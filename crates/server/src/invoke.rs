@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::answer::Facts;
 use crate::api::{Api, Arrived};
 use crate::error::Failed;
+use crate::paths::Version;
 use crate::request_body::ClientBody;
 
 /// How urgent an asynchronous call is: 0, the default, to 2.
@@ -38,7 +39,7 @@ pub(crate) async fn invoke(
 ) -> Result<Response, Failed> {
     let path = clean_path(rest.unwrap_or_default());
     let resolved = api.datastore.resolve(app, &path).await?;
-    let facts = Facts::of(&resolved);
+    let facts = Facts::of(&resolved, Version::V1);
     if resolved.function.call_type == CallType::Async {
         let invocation = invocation(facts.id, &resolved, app, rest, head);
         return match queue(api, &invocation, body).await {
@@ -55,7 +56,7 @@ pub(crate) async fn invoke(
 }
 
 /// Queues the call. When this returns it is on the disk.
-async fn queue(api: &Api, invocation: &Invocation, body: ClientBody) -> Result<(), Error> {
+pub(crate) async fn queue(api: &Api, invocation: &Invocation, body: ClientBody) -> Result<(), Error> {
     let (priority, delay) = queueing(&invocation.request.headers)?;
     let body = api.agent.collect(body.boxed_unsync()).await?;
     let submission = submission(invocation, body, priority, delay).map_err(|error| {
@@ -97,7 +98,7 @@ fn invocation(id: CallId, resolved: &Resolved, app: &str, rest: Option<&str>, he
         id,
         app: Arc::clone(&resolved.app),
         function: Arc::clone(&resolved.function),
-        trigger: Some(Arc::clone(&resolved.trigger)),
+        trigger: resolved.trigger.clone(),
         fn_path: Arc::clone(&resolved.fn_path),
         timing: Timing::FromAccept,
         arrived: arrived(&head),
@@ -106,11 +107,12 @@ fn invocation(id: CallId, resolved: &Resolved, app: &str, rest: Option<&str>, he
 }
 
 /// When its head was there. Told where it matters: where calls are traced.
-fn arrived(head: &request::Parts) -> Instant {
+pub(crate) fn arrived(head: &request::Parts) -> Instant {
     head.extensions.get().map_or_else(Instant::now, |Arrived(at)| *at)
 }
 
-fn request(head: request::Parts, params: Vec<(&'static str, String)>) -> Request {
+/// The request as the client sent it.
+pub(crate) fn request(head: request::Parts, params: Vec<(&'static str, String)>) -> Request {
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     let named = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = head.uri.authority().map(http::uri::Authority::as_str).or(named);

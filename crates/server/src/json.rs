@@ -50,6 +50,17 @@ pub(crate) fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<Option<T
     }
 }
 
+/// Reads the body of a request of API v2: the first value in it, an object, or `null`, which is an empty one. What
+/// follows is not looked at (v2 contract B.1.1).
+///
+/// # Errors
+/// [`Error::InvalidJson`], whatever is wrong with it.
+pub(crate) fn read_first<'de, T: Deserialize<'de> + Default>(body: &'de [u8]) -> Result<T, Error> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let object: Option<T> = Deserialize::deserialize(&mut json).map_err(|_| Error::InvalidJson)?;
+    Ok(object.unwrap_or_default())
+}
+
 /// `value` as the body of a success.
 ///
 /// # Errors

@@ -1,10 +1,10 @@
-//! The HTTP door of Hearth: API v1, the execution of functions, and what operators ask.
+//! The HTTP doors of Hearth: API v1 and v2, the execution of functions, and what operators ask.
 //!
 //! [`Server::bind`] listens, [`Server::serve`] accepts; [`Serving::drain`] and [`Serving::close`] end it. A request goes
 //! from the connection (`serve`) through CORS and the guard against panics (`api`) to the operation that its method
 //! and path name (`paths`), and from there to a handler. Errors become responses in one place (`error`).
 //!
-//! The wire contract is `v1-contract.md`; the modules name the sections they hold to.
+//! The wire contracts are `v1-contract.md` and `v2-contract.md`; the modules name the sections they hold to.
 
 mod abort;
 mod answer;
@@ -26,6 +26,7 @@ mod settings;
 mod sniff;
 mod sweep;
 mod v1;
+mod v2;
 mod view;
 mod wait;
 

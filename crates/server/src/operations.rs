@@ -23,6 +23,9 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The description of API v1, to which tests hold the server.
 const OPENAPI: &str = include_str!("../../../api-spec/v1.yaml");
 
+/// The description of API v2, the same.
+const OPENAPI_V2: &str = include_str!("../../../api-spec/v2.yaml");
+
 /// How long `/ready` waits for the database.
 const PING: Duration = Duration::from_secs(1);
 
@@ -91,7 +94,16 @@ pub(crate) fn metrics(api: &Api) -> Result<Response, Failed> {
 
 /// GET `/v1/openapi.yaml`
 pub(crate) fn openapi() -> Response {
-    let mut response = Response::new(OPENAPI.into());
+    yaml(OPENAPI)
+}
+
+/// GET `/v2/openapi.yaml`
+pub(crate) fn openapi_v2() -> Response {
+    yaml(OPENAPI_V2)
+}
+
+fn yaml(text: &'static str) -> Response {
+    let mut response = Response::new(text.into());
     // The media type of RFC 9512.
     response.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/yaml"));
     response

@@ -4,17 +4,21 @@
 //! percent-decoded (`%2F` is a slash), empty segments count, one trailing slash too many or too few is answered with
 //! a redirect, a wrong method is not told from an unknown path, and HEAD is answered wherever GET is.
 //!
+//! API v2 has rules of its own where the contract's second part has: a wrong method is 405, and HEAD is no GET.
+//!
 //! What there is to ask for stands in one table (`endpoints`), to which the API's description is held too.
 
 pub(crate) mod endpoints;
+mod v2;
 
 use std::borrow::Cow;
 
-use hearth_models::Error;
+use hearth_models::{Error, v2::Error as V2Error};
 use http::{Method, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use self::endpoints::{ADMIN_ENDPOINTS, ENDPOINTS};
+use self::endpoints::{ADMIN_ENDPOINTS, ENDPOINTS, Endpoint};
+pub(crate) use self::v2::{AnyCall, Managed, Version};
 
 /// What a request asks for. Names and paths are as they stand in the decoded path of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +54,15 @@ pub(crate) enum Operation<'p> {
         app: &'p str,
         rest: Option<&'p str>,
     },
+    /// Run a function that is named by its id.
+    InvokeFn(&'p str),
+    /// Run the function of a trigger. The source begins with a slash.
+    CallTrigger {
+        app: &'p str,
+        source: &'p str,
+    },
+    /// What API v2 manages.
+    V2(Managed<'p>),
 }
 
 /// A route as a URL names it.
@@ -71,6 +84,12 @@ pub(crate) struct CallRef<'p> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Error(Error),
+    /// It leads somewhere with other methods only.
+    Method {
+        error: Error,
+        /// These.
+        allow: String,
+    },
     /// With one slash less, or one more, it would lead somewhere.
     Redirect {
         status: StatusCode,
@@ -129,12 +148,23 @@ pub(crate) enum Door {
 /// The path leads nowhere, or only with a slash more or less.
 pub(crate) fn resolve<'p>(door: Door, method: &Method, path: &'p str) -> Result<Operation<'p>, Refusal> {
     match find(door, method, path) {
-        Err(Error::PathNotFound) => Err(redirect(door, method, path)),
+        Err(Error::PathNotFound) => Err(redirect(door, method, path).unwrap_or_else(|| nowhere(door, method, path))),
         found => found.map_err(Refusal::Error),
     }
 }
 
-fn redirect(door: Door, method: &Method, path: &str) -> Refusal {
+fn nowhere(door: Door, method: &Method, path: &str) -> Refusal {
+    let (asked, named) = (method.to_string(), path.to_owned());
+    match (Version::of(path), v2::allowed(endpoints(door), path)) {
+        (Version::V1, _) => Refusal::Error(Error::PathNotFound),
+        (Version::V2, None) => Refusal::Error(V2Error::PathNotFound { method: asked, path: named }.into()),
+        (Version::V2, Some(allow)) => {
+            Refusal::Method { error: V2Error::MethodNotAllowed { method: asked, path: named }.into(), allow }
+        }
+    }
+}
+
+fn redirect(door: Door, method: &Method, path: &str) -> Option<Refusal> {
     let corrected = match path.strip_suffix('/') {
         // The reference's routes below an app absorb the slash of `GET /v1/apps/x/`.
         Some(shorter) => match find(door, method, shorter) {
@@ -146,19 +176,20 @@ fn redirect(door: Door, method: &Method, path: &str) -> Refusal {
             find(door, method, &longer).is_ok().then_some(Cow::Owned(longer))
         }
     };
-    let Some(corrected) = corrected else {
-        return Refusal::Error(Error::PathNotFound);
-    };
+    let corrected = corrected?;
     let status = if is_get(method) { StatusCode::MOVED_PERMANENTLY } else { StatusCode::TEMPORARY_REDIRECT };
-    Refusal::Redirect { status, path: utf8_percent_encode(&corrected, KEPT_IN_PATHS).to_string() }
+    Some(Refusal::Redirect { status, path: utf8_percent_encode(&corrected, KEPT_IN_PATHS).to_string() })
+}
+
+const fn endpoints(door: Door) -> &'static [Endpoint] {
+    match door {
+        Door::Public => ENDPOINTS,
+        Door::Admin => ADMIN_ENDPOINTS,
+    }
 }
 
 fn find<'p>(door: Door, method: &Method, path: &'p str) -> Result<Operation<'p>, Error> {
-    let endpoints = match door {
-        Door::Public => ENDPOINTS,
-        Door::Admin => ADMIN_ENDPOINTS,
-    };
-    for endpoint in endpoints.iter().filter(|endpoint| endpoint.methods.include(method)) {
+    for endpoint in endpoints(door).iter().filter(|endpoint| endpoint.methods.include(method)) {
         if let Some(taken) = endpoint.take(path) {
             let nameless = taken.app == Some("");
             return if nameless { Err(Error::MissingAppName) } else { Ok((endpoint.operation)(taken)) };

@@ -41,6 +41,7 @@ impl<'q> Query<'q> {
             to_time: self.epoch("to_time", Error::ToTimeNotEpoch)?,
             status: self.parsed("status", Error::UnknownStatus)?,
             reason: self.parsed("reason", Error::UnknownReason)?,
+            fn_id: None,
             path: self.get("path").map(str::to_owned),
             cursor: self.get("cursor").map(str::to_owned),
             per_page: PerPage::from_query(self.get("per_page")),

@@ -7,6 +7,7 @@ use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, Method, StatusCode, request};
 
 use crate::error::envelope;
+use crate::paths::Version;
 
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
@@ -17,7 +18,7 @@ pub(crate) fn to(status: StatusCode, path: &str, head: &request::Parts) -> Respo
         None => path.to_owned(),
     };
     let Ok(value) = HeaderValue::try_from(&location) else {
-        return envelope(&Error::PathNotFound);
+        return envelope(&Error::PathNotFound, Version::of(path));
     };
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;

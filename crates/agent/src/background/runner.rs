@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 use hearth_datastore::{DefinitionStore, Resolved, Verdict};
-use hearth_models::{Call, Error, FnId, Reason, Status, StoredState};
+use hearth_models::{Call, Error, FnId, Reason, Status, StoredState, v2};
 use hearth_queue::{Delivery, Queue};
 use http::HeaderName;
 use http_body_util::BodyExt;
@@ -146,7 +146,7 @@ impl Runner {
             id: leased.call.id,
             app: Arc::clone(&resolved.app),
             function: Arc::clone(&resolved.function),
-            trigger: Some(Arc::clone(&resolved.trigger)),
+            trigger: resolved.trigger.clone(),
             fn_path: Arc::clone(&resolved.fn_path),
             timing: Timing::FromSlot,
             arrived: Instant::now(),
@@ -223,11 +223,11 @@ impl Runner {
         end.await.unwrap_or(Ended::Failed { error: Error::Internal, started: true })
     }
 
-    /// The route it was for is gone, and the call with it.
+    /// The route or function it was for is gone, and the call with it.
     async fn give_up(&self, delivery: Delivery) -> Option<Delivery> {
         let call = &delivery.leased().call;
-        let (id, route) = (call.id, call.path.clone());
-        match self.queue.discard(delivery, Verdict { reason: Reason::ApiRequest, error: GONE.to_owned() }).await {
+        let (id, route, gone) = (call.id, call.path.clone(), gone(call));
+        match self.queue.discard(delivery, Verdict { reason: Reason::ApiRequest, error: gone.to_owned() }).await {
             Ok(ended) => tracing::warn!(call.id = %id, route, ended, "the route of a queued call was deleted"),
             Err(error) => {
                 tracing::warn!(call.id = %id, error = error.chain(), "a queued call could not be cancelled yet");
@@ -264,16 +264,28 @@ impl Runner {
     }
 }
 
-/// The error of a call whose route is gone.
-const GONE: &str = "its route was deleted";
+/// The error of a call that there is nothing to run for any more.
+const fn gone(call: &Call) -> &'static str {
+    if is_direct(call) { "its function was deleted" } else { "its route was deleted" }
+}
+
+/// Whether a call was accepted for a function, and not for a route that leads to it.
+const fn is_direct(call: &Call) -> bool {
+    call.trigger_id.is_none() && call.path.is_empty()
+}
 
 /// What `definitions` has for a call. A route that was made anew is not the one that the call was accepted for.
 async fn resolve(definitions: &dyn DefinitionStore, app: &str, call: &Call) -> Result<Arc<Resolved>, Unfit> {
-    match definitions.resolve(app, &call.path).await {
+    let found = if is_direct(call) {
+        definitions.resolve_function(call.fn_id).await
+    } else {
+        definitions.resolve(app, &call.path).await
+    };
+    match found {
         Ok(found) if found.app.id == call.app_id && found.function.id == call.fn_id => Ok(found),
         Ok(_) => Err(Unfit::Gone),
         Err(error) => Err(match error.to_model() {
-            Error::AppNotFound | Error::RouteNotFound => Unfit::Gone,
+            Error::AppNotFound | Error::RouteNotFound | Error::V2(v2::Error::FnNotFound) => Unfit::Gone,
             Error::StoreUnavailable => Unfit::NotNow,
             other => Unfit::Failed(other),
         }),

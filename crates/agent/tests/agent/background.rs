@@ -99,7 +99,7 @@ impl Stand {
             id: CallId::generate(),
             app: Arc::clone(&resolved.app),
             function: Arc::clone(&resolved.function),
-            trigger: Some(Arc::clone(&resolved.trigger)),
+            trigger: resolved.trigger.clone(),
             fn_path: Arc::clone(&resolved.fn_path),
             timing: Timing::FromAccept,
             arrived: Instant::now(),

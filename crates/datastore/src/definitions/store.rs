@@ -5,9 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hearth_models::{App, AppId, AppPatch, FnId, Function, Page, Route, RoutePatch, Trigger, TriggerId};
 
-use super::Definitions;
+use super::{Definitions, Question};
 use crate::StoreOperation::{
-    GetApp, GetApps, GetRoute, GetRoutes, InsertApp, InsertRoute, RemoveApp, RemoveRoute, UpdateApp, UpdateRoute,
+    GetApp, GetApps, GetFunction, GetRoute, GetRoutes, GetTrigger, InsertApp, InsertRoute, RemoveApp, RemoveRoute,
+    UpdateApp, UpdateRoute,
 };
 use crate::{DefinitionStore, RemovedRoute, Resolved, Result, RouteChange};
 
@@ -69,15 +70,15 @@ impl DefinitionStore for Definitions {
     }
 
     async fn resolve(&self, app_name: &str, path: &str) -> Result<Arc<Resolved>> {
-        self.lookup(app_name, path).await
+        self.lookup(Question::Path { app: app_name, path }).await
     }
 
     async fn function(&self, id: FnId) -> Result<Option<Function>> {
-        self.store.function(id).await
+        self.observed.ask(GetFunction, self.store.function(id)).await
     }
 
     async fn trigger(&self, id: TriggerId) -> Result<Option<Trigger>> {
-        self.store.trigger(id).await
+        self.observed.ask(GetTrigger, self.store.trigger(id)).await
     }
 
     async fn ping(&self) -> Result<()> {

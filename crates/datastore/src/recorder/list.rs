@@ -41,8 +41,9 @@ pub(super) async fn merged(
 
 /// Whether the list that `filter` describes shows `call`. The stores say the same in SQL.
 fn matches(filter: &CallFilter, call: &Call) -> bool {
-    let CallFilter { path, from_time, to_time, status, reason, cursor, per_page: _ } = filter;
-    path.as_ref().is_none_or(|path| *path == call.path)
+    let CallFilter { fn_id, path, from_time, to_time, status, reason, cursor, per_page: _ } = filter;
+    fn_id.is_none_or(|fn_id| call.fn_id == fn_id)
+        && path.as_ref().is_none_or(|path| *path == call.path)
         && from_time.is_none_or(|from| call.created_at > from)
         && to_time.is_none_or(|to| call.created_at < to)
         && status.is_none_or(|status| call.status() == status)

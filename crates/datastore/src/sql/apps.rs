@@ -19,7 +19,7 @@ macro_rules! app_columns {
 pub(super) use app_columns;
 
 pub(super) const BY_NAME: &str = concat!("SELECT ", app_columns!(), " FROM apps a WHERE a.name = $1");
-const BY_ID: &str = concat!("SELECT ", app_columns!(), " FROM apps a WHERE a.id = $1");
+pub(super) const BY_ID: &str = concat!("SELECT ", app_columns!(), " FROM apps a WHERE a.id = $1");
 pub(super) const PAGE: &str =
     concat!("SELECT ", app_columns!(), " FROM apps a WHERE a.name > $1 ORDER BY a.name LIMIT $2");
 
@@ -50,6 +50,13 @@ pub(super) async fn by_name(on: &mut AnyConnection, dialect: Dialect, name: &str
 pub(super) async fn lock(on: &mut AnyConnection, dialect: Dialect, name: &str) -> Result<Option<App>> {
     let sql = dialect.locking(BY_NAME);
     let row = sqlx::query(sql).bind(name).fetch_optional(on).await?;
+    row.as_ref().map(read_row).transpose()
+}
+
+/// The same by id.
+pub(super) async fn lock_by_id(on: &mut AnyConnection, dialect: Dialect, id: AppId) -> Result<Option<App>> {
+    let sql = dialect.locking(BY_ID);
+    let row = sqlx::query(sql).bind(id.to_string()).fetch_optional(on).await?;
     row.as_ref().map(read_row).transpose()
 }
 

@@ -1,17 +1,15 @@
 //! The table of calls: reading, listing, and closing what a dead instance left open. Writing is in `record`.
 
-use std::fmt::Write as _;
-
 use hearth_models::{
     AppId, Call, CallFilter, CallId, CallType, Error as ModelError, FnId, Reason, Status, StoredState, Timestamp,
 };
 use sqlx::any::{AnyArguments, AnyRow};
-use sqlx::{Any, Arguments, Encode, Type};
 
 use super::SqlStore;
-use super::dialect::{CallIndex, Dialect};
+use super::dialect::{By, CallIndex, Dialect, Of};
 use super::drift;
 use super::row::Reader;
+use super::statement::Statement;
 use super::stats;
 use crate::{Error, Node, Result};
 
@@ -109,10 +107,13 @@ pub(super) fn read(row: &mut Reader<'_>) -> Result<Call> {
 
 /// The statement that lists the calls of an app, and its arguments.
 pub(super) fn list(dialect: Dialect, app_id: AppId, filter: &CallFilter, drift: i64) -> Result<(String, AnyArguments)> {
-    let mut list = Conditions::new(concat!("SELECT ", call_columns!(), " FROM "));
-    list.text.push_str(dialect.calls_by(index(filter)));
-    list.text.push_str(" WHERE app_id = ");
+    let mut list = Statement::new(concat!("SELECT ", call_columns!(), " FROM "));
+    list.push(&dialect.calls_by(index(filter)));
+    list.push(" WHERE app_id = ");
     list.bind(app_id.to_string())?;
+    if let Some(fn_id) = filter.fn_id {
+        list.and("fn_id = ", fn_id.to_string())?;
+    }
     if let Some(path) = filter.path.as_deref() {
         list.and("path = ", path)?;
     }
@@ -123,7 +124,7 @@ pub(super) fn list(dialect: Dialect, app_id: AppId, filter: &CallFilter, drift: 
         (None, Some(status)) => {
             list.and("status = ", status.as_str())?;
             // The index leaves successes out, and is used only where the statement does too.
-            list.text.push_str(" AND status <> 'success'");
+            list.push(" AND status <> 'success'");
         }
         (None, None) => {}
     }
@@ -144,45 +145,22 @@ pub(super) fn list(dialect: Dialect, app_id: AppId, filter: &CallFilter, drift: 
     if let Some(before) = before {
         list.and("id < ", before)?;
     }
-    list.text.push_str(" ORDER BY id DESC LIMIT ");
+    list.push(" ORDER BY id DESC LIMIT ");
     list.bind(filter.per_page.get() as i64)?;
-    Ok((list.text, list.arguments))
+    Ok(list.finish())
 }
 
-/// The index through which a list walks, so that it does not depend on statistics which nobody keeps up to date. `None` is
-/// the primary key, which is all calls of the app.
-const fn index(filter: &CallFilter) -> Option<CallIndex> {
-    match (filter.path.is_some(), filter.reason, filter.status) {
-        (true, Some(_), _) => Some(CallIndex::PathAndReason),
-        (false, Some(_), _) => Some(CallIndex::Reason),
-        (true, None, None | Some(Status::Success)) => Some(CallIndex::Path),
-        (false, None, None | Some(Status::Success)) => None,
-        (true, None, Some(_)) => Some(CallIndex::PathAndStatus),
-        (false, None, Some(_)) => Some(CallIndex::Status),
-    }
-}
-
-/// A statement that grows by conditions. Values become parameters, never text.
-struct Conditions {
-    text: String,
-    arguments: AnyArguments,
-}
-
-impl Conditions {
-    fn new(text: &str) -> Self {
-        Self { text: text.to_owned(), arguments: AnyArguments::default() }
-    }
-
-    fn and<'q, T: Encode<'q, Any> + Type<Any>>(&mut self, left: &str, value: T) -> Result<()> {
-        self.text.push_str(" AND ");
-        self.text.push_str(left);
-        self.bind(value)
-    }
-
-    fn bind<'q, T: Encode<'q, Any> + Type<Any>>(&mut self, value: T) -> Result<()> {
-        self.arguments.add(value).map_err(Error::Refused)?;
-        // Writing to a String cannot fail.
-        let _ = write!(self.text, "${}", self.arguments.len());
-        Ok(())
-    }
+/// The index through which a list walks, so that it does not depend on statistics which nobody keeps up to date.
+fn index(filter: &CallFilter) -> CallIndex {
+    let of = match (filter.fn_id, &filter.path) {
+        (Some(_), _) => Of::Function,
+        (None, Some(_)) => Of::Path,
+        (None, None) => Of::App,
+    };
+    let by = match (filter.reason, filter.status) {
+        (Some(_), _) => By::Reason,
+        (None, Some(status)) if status != Status::Success => By::Status,
+        _ => By::Id,
+    };
+    CallIndex { of, by }
 }

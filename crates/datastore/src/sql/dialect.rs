@@ -16,18 +16,46 @@ pub(super) enum Dialect {
     MySql,
 }
 
-/// The indexes of the calls of an app, besides the primary key. All of them end in the id.
+/// An index of the calls of an app, besides the primary key. All of them end in the id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CallIndex {
+pub(super) struct CallIndex {
+    pub(super) of: Of,
+    pub(super) by: By,
+}
+
+/// The calls of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Of {
+    App,
     Path,
+    Function,
+}
+
+/// What the calls are sorted by before they are by id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Id,
     /// Without those that succeeded, where the database has partial indexes.
     Status,
     /// Without those that have none, where the database has partial indexes.
     Reason,
-    /// By path and then by status, without those that succeeded.
-    PathAndStatus,
-    /// By path and then by reason, without those that have none.
-    PathAndReason,
+}
+
+impl CallIndex {
+    /// Its name. Calls of an app by id are in the order of the primary key, which has none.
+    const fn name(self) -> Option<&'static str> {
+        Some(match (self.of, self.by) {
+            (Of::App, By::Id) => return None,
+            (Of::App, By::Status) => "calls_by_status",
+            (Of::App, By::Reason) => "calls_by_reason",
+            (Of::Path, By::Id) => "calls_by_path",
+            (Of::Path, By::Status) => "calls_by_path_and_status",
+            (Of::Path, By::Reason) => "calls_by_path_and_reason",
+            (Of::Function, By::Id) => "calls_by_function",
+            (Of::Function, By::Status) => "calls_by_function_and_status",
+            (Of::Function, By::Reason) => "calls_by_function_and_reason",
+        })
+    }
 }
 
 static SQLITE: Migrator = sqlx::migrate!("../../migrations/sqlite");
@@ -80,21 +108,13 @@ impl Dialect {
     }
 
     /// The table of calls, to be walked through `index`.
-    pub(super) const fn calls_by(self, index: Option<CallIndex>) -> &'static str {
-        match (self, index) {
+    pub(super) fn calls_by(self, index: CallIndex) -> String {
+        match (self, index.name()) {
             // Postgres keeps statistics by itself and takes no hints.
-            (Self::Postgres, _) | (Self::Sqlite | Self::MySql, None) => "calls",
+            (Self::Postgres, _) | (Self::Sqlite | Self::MySql, None) => "calls".to_owned(),
             // Without statistics SQLite believes that two bounds on the id leave less than any other condition.
-            (Self::Sqlite, Some(CallIndex::Path)) => "calls INDEXED BY calls_by_path",
-            (Self::Sqlite, Some(CallIndex::Status)) => "calls INDEXED BY calls_by_status",
-            (Self::Sqlite, Some(CallIndex::Reason)) => "calls INDEXED BY calls_by_reason",
-            (Self::Sqlite, Some(CallIndex::PathAndStatus)) => "calls INDEXED BY calls_by_path_and_status",
-            (Self::Sqlite, Some(CallIndex::PathAndReason)) => "calls INDEXED BY calls_by_path_and_reason",
-            (Self::MySql, Some(CallIndex::Path)) => "calls FORCE INDEX (calls_by_path)",
-            (Self::MySql, Some(CallIndex::Status)) => "calls FORCE INDEX (calls_by_status)",
-            (Self::MySql, Some(CallIndex::Reason)) => "calls FORCE INDEX (calls_by_reason)",
-            (Self::MySql, Some(CallIndex::PathAndStatus)) => "calls FORCE INDEX (calls_by_path_and_status)",
-            (Self::MySql, Some(CallIndex::PathAndReason)) => "calls FORCE INDEX (calls_by_path_and_reason)",
+            (Self::Sqlite, Some(name)) => format!("calls INDEXED BY {name}"),
+            (Self::MySql, Some(name)) => format!("calls FORCE INDEX ({name})"),
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 
+use hearth_models::v2::Error as Refusal;
 use hearth_models::{AppId, Error as ModelError, FnId, Function, FunctionLimits, Trigger, TriggerId};
 use sqlx::AnyConnection;
 
 use super::dialect::Dialect;
-use super::error::too_long;
+use super::error::{too_long, unique};
 use super::json;
 use super::row::Reader;
 use crate::{Error, Result};
@@ -88,7 +89,7 @@ pub(super) async fn insert_function(on: &mut AnyConnection, dialect: Dialect, fu
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     );
     let limits = &function.limits;
-    sqlx::query(sql)
+    let inserted = sqlx::query(sql)
         .bind(function.id.to_string())
         .bind(function.app_id.to_string())
         .bind(&*function.name)
@@ -105,8 +106,12 @@ pub(super) async fn insert_function(on: &mut AnyConnection, dialect: Dialect, fu
         .bind(function.created_at.as_millis())
         .bind(function.updated_at.as_millis())
         .execute(on)
-        .await?;
-    Ok(())
+        .await;
+    match inserted {
+        // Names that derive from paths are free: see `free_name`.
+        Err(error) if unique(&error) => Err(Refusal::FnExists.into()),
+        other => other.map(drop).map_err(Error::from),
+    }
 }
 
 pub(super) async fn update_function(on: &mut AnyConnection, dialect: Dialect, function: &Function) -> Result<()> {
@@ -148,23 +153,34 @@ pub(super) async fn insert_trigger(on: &mut AnyConnection, dialect: Dialect, tri
         .bind(trigger.updated_at.as_millis())
         .execute(on)
         .await;
-    match inserted {
-        // SQLite takes paths of any length. Of what is written here only the path has no bound of its own.
-        Err(error) if too_long(&error) => Err(ModelError::InvalidRoutePath.into()),
-        other => other.map(drop).map_err(Error::from),
-    }
+    written(inserted)
 }
 
 pub(super) async fn update_trigger(on: &mut AnyConnection, dialect: Dialect, trigger: &Trigger) -> Result<()> {
-    let sql = dialect.sql("UPDATE triggers SET headers = $1, annotations = $2, updated_at = $3 WHERE id = $4");
-    sqlx::query(sql)
+    let sql = dialect.sql(
+        "UPDATE triggers SET fn_id = $1, name = $2, source = $3, headers = $4, annotations = $5, updated_at = $6 \
+         WHERE id = $7",
+    );
+    let updated = sqlx::query(sql)
+        .bind(trigger.fn_id.to_string())
+        .bind(&*trigger.name)
+        .bind(&*trigger.source)
         .bind(json(&trigger.headers)?)
         .bind(json(&trigger.annotations)?)
         .bind(trigger.updated_at.as_millis())
         .bind(trigger.id.to_string())
         .execute(on)
-        .await?;
-    Ok(())
+        .await;
+    written(updated)
+}
+
+/// What came of writing a trigger.
+fn written<T>(result: sqlx::Result<T>) -> Result<()> {
+    match result {
+        // SQLite takes paths of any length. Of what is written here only the path has no bound of its own.
+        Err(error) if too_long(&error) => Err(ModelError::InvalidRoutePath.into()),
+        other => other.map(drop).map_err(Error::from),
+    }
 }
 
 /// Removes a trigger, and its function if a route made that and no other trigger leads to it. Returns whether the

@@ -9,7 +9,7 @@ use hearth_models::{AppId, CallId, Timestamp};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
-use super::dialect::{CallIndex, Dialect};
+use super::dialect::{By, CallIndex, Dialect, Of};
 use super::row::Reader;
 use super::{SqlStore, drift, queue};
 use crate::{Duty, Node, Result, Retention};
@@ -172,7 +172,7 @@ async fn oldest_of_newest(
 
 /// Counts through an index that has little but ids in it.
 pub(super) fn count(dialect: Dialect) -> String {
-    format!("SELECT count(*) FROM {} WHERE app_id = $1", dialect.calls_by(Some(CallIndex::Path)))
+    format!("SELECT count(*) FROM {} WHERE app_id = $1", dialect.calls_by(CallIndex { of: Of::Path, by: By::Id }))
 }
 
 async fn batch(

@@ -1,11 +1,13 @@
 //! No statement of the API or of the background may walk a whole table: each is explained and looked at.
 
-use hearth_models::{AppId, CallFilter, Reason, Status, Timestamp};
+use hearth_models::v2::TriggerCursor;
+use hearth_models::{AppId, CallFilter, FnId, Page, PerPage, Reason, Status, Timestamp, TriggerId};
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 use super::dialect::Dialect;
 use super::open::open_sqlite;
-use super::{SqlStore, apps, calls, functions, history, logs, queue, routes};
+use super::{SqlStore, apps, calls, catalog, functions, history, logs, queue, routes};
+use crate::{FunctionFilter, TriggerFilter};
 
 /// The steps of SQLite's plan for a statement.
 async fn plan(on: &mut AnyConnection, sql: &str) -> Vec<String> {
@@ -35,6 +37,7 @@ async fn every_statement_has_its_index() {
     let apps_of_a_group = Dialect::Sqlite.existing_apps();
     for sql in [
         apps::BY_NAME,
+        apps::BY_ID,
         apps::PAGE,
         routes::FIND,
         routes::LIST,
@@ -42,6 +45,12 @@ async fn every_statement_has_its_index() {
         routes::RESOLVE,
         functions::NAMES,
         functions::DELETE_UNUSED,
+        catalog::RESOLVE,
+        catalog::FIRST_SOURCE,
+        catalog::OF_SOURCE,
+        catalog::OF_NAME,
+        catalog::OF_FUNCTION,
+        catalog::DELETE_OF_FUNCTION,
         calls::GET,
         calls::INTERRUPT,
         logs::GET,
@@ -91,7 +100,7 @@ fn filters() -> impl Iterator<Item = CallFilter> {
     let time = Timestamp::from_millis(1_795_287_584_890);
     let statuses = [None, Some(Status::Success), Some(Status::Error)];
     statuses.into_iter().flat_map(move |status| {
-        (0..32u8).map(move |bits| {
+        (0..64u8).map(move |bits| {
             let has = |bit: u8| bits & bit != 0;
             CallFilter {
                 status,
@@ -99,6 +108,7 @@ fn filters() -> impl Iterator<Item = CallFilter> {
                 from_time: has(2).then_some(time),
                 to_time: has(4).then_some(time),
                 reason: has(8).then_some(Reason::Killed),
+                fn_id: has(32).then(FnId::generate),
                 cursor: has(16).then(|| "0".to_owned()),
                 ..CallFilter::default()
             }
@@ -111,13 +121,19 @@ async fn every_list_of_calls_has_its_index() {
     let (store, _directory) = store().await;
     let mut on = store.read().await.unwrap();
     for filter in filters() {
-        let index = match (&filter.reason, filter.status, &filter.path) {
-            (Some(_), _, Some(_)) => "INDEX calls_by_path_and_reason",
-            (Some(_), _, None) => "INDEX calls_by_reason",
-            (None, Some(Status::Error), Some(_)) => "INDEX calls_by_path_and_status",
-            (None, Some(Status::Error), None) => "INDEX calls_by_status",
-            (None, _, Some(_)) => "INDEX calls_by_path",
-            _ => "PRIMARY KEY",
+        let of = match (filter.fn_id, &filter.path) {
+            (Some(_), _) => "INDEX calls_by_function",
+            (None, Some(_)) => "INDEX calls_by_path",
+            (None, None) => "INDEX calls_by",
+        };
+        let index = match (filter.reason, filter.status) {
+            (Some(_), _) => format!("{of}_and_reason"),
+            (None, Some(Status::Error)) => format!("{of}_and_status"),
+            _ => of.to_owned(),
+        };
+        let index = match &*index {
+            "INDEX calls_by" => "PRIMARY KEY".to_owned(),
+            name => name.replace("by_and_", "by_"),
         };
         let (sql, _) = calls::list(Dialect::Sqlite, AppId::generate(), &filter, 0).unwrap();
         let steps = plan(&mut on, &sql).await;
@@ -131,5 +147,25 @@ async fn every_list_of_calls_has_its_index() {
         assert_eq!(steps[0].contains("id<?"), end, "{filter:?}\n{steps:#?}");
         let start = filter.from_time.is_some();
         assert_eq!(steps[0].contains("id>?"), start, "{filter:?}\n{steps:#?}");
+    }
+}
+
+#[tokio::test]
+async fn every_list_of_functions_and_triggers_has_its_index() {
+    let (store, _directory) = store().await;
+    let mut on = store.read().await.unwrap();
+    let app_id = AppId::generate();
+    for name in [None, Some("a".to_owned())] {
+        let filter = FunctionFilter { app_id, name: name.clone(), page: Page::default() };
+        let mut statements = vec![catalog::list_functions(&filter).unwrap().0];
+        for (fn_id, id) in [(None, None), (Some(FnId::generate()), None), (None, Some(TriggerId::generate()))] {
+            let after = TriggerCursor { name: "a".to_owned(), id };
+            let filter = TriggerFilter { app_id, fn_id, name: name.clone(), after, size: PerPage::default() };
+            statements.push(catalog::list_triggers(&filter).unwrap().0);
+        }
+        for sql in statements {
+            let steps = plan(&mut on, &sql).await;
+            assert!(steps.len() == 1 && !is_slow(&steps[0]), "{sql}\n{steps:#?}");
+        }
     }
 }

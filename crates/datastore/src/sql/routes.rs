@@ -100,7 +100,8 @@ impl SqlStore {
         match self.do_resolve(app_name, path).await? {
             Resolution::Found(found) => {
                 let Resolved { trigger, function, .. } = *found;
-                Ok(Route::of(app_name, Arc::unwrap_or_clone(trigger), Arc::unwrap_or_clone(function)))
+                let trigger = trigger.map(Arc::unwrap_or_clone).ok_or(ModelError::RouteNotFound)?;
+                Ok(Route::of(app_name, trigger, Arc::unwrap_or_clone(function)))
             }
             Resolution::NoApp | Resolution::NoRoute => Err(ModelError::RouteNotFound.into()),
         }
@@ -145,7 +146,7 @@ impl SqlStore {
         Ok(Resolution::Found(Box::new(Resolved {
             app: app.into(),
             function: function.into(),
-            trigger: trigger.into(),
+            trigger: Some(trigger.into()),
             fn_path: fn_path.into(),
         })))
     }
@@ -209,7 +210,7 @@ impl SqlStore {
     ) -> Result<RouteChange> {
         let before = function.clone();
         patch.apply(&mut function, &mut trigger)?;
-        let function_changed = !runs_alike(&before, &function);
+        let function_changed = !function.runs_like(&before);
         functions::update_function(on, self.dialect, &function).await?;
         functions::update_trigger(on, self.dialect, &trigger).await?;
         Ok(RouteChange {
@@ -221,12 +222,6 @@ impl SqlStore {
             new_app: None,
         })
     }
-}
-
-/// Whether containers of the one would do for the other, as far as a route can tell them apart.
-fn runs_alike(one: &Function, other: &Function) -> bool {
-    let container = |of: &Function| (of.format, of.call_type, of.limits);
-    one.image == other.image && container(one) == container(other) && one.config == other.config
 }
 
 /// What became of the question for a route.

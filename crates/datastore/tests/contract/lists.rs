@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use hearth_datastore::Datastore;
-use hearth_models::{App, Call, CallFilter, Config, Cursor, Error, Page, PerPage, Reason, Status, Timestamp};
+use hearth_models::{App, Call, CallFilter, Config, Cursor, Error, FnId, Page, PerPage, Reason, Status, Timestamp};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -128,7 +128,8 @@ pub(crate) async fn calls_are_listed_newest_first(store: Arc<dyn Datastore>) {
 }
 
 fn shows(filter: &CallFilter, call: &Call) -> bool {
-    filter.path.as_ref().is_none_or(|path| *path == call.path)
+    filter.fn_id.is_none_or(|fn_id| fn_id == call.fn_id)
+        && filter.path.as_ref().is_none_or(|path| *path == call.path)
         && filter.from_time.is_none_or(|from| call.created_at > from)
         && filter.to_time.is_none_or(|to| call.created_at < to)
         && filter.status.is_none_or(|status| call.status() == status)
@@ -136,9 +137,10 @@ fn shows(filter: &CallFilter, call: &Call) -> bool {
         && filter.cursor.as_ref().is_none_or(|cursor| call.id.to_string() < *cursor)
 }
 
-fn any_filter(ids: Vec<String>, now: i64) -> impl Strategy<Value = CallFilter> {
+fn any_filter(functions: Vec<FnId>, ids: Vec<String>, now: i64) -> impl Strategy<Value = CallFilter> {
     let time = prop::option::weighted(0.3, (-4000i64..4000).prop_map(move |d| Timestamp::from_millis(now + d)));
     (
+        prop::option::weighted(0.3, prop::sample::select(functions)),
         prop::option::weighted(0.3, prop::sample::select(vec!["/a", "/b", "/none"])),
         time.clone(),
         time,
@@ -147,7 +149,8 @@ fn any_filter(ids: Vec<String>, now: i64) -> impl Strategy<Value = CallFilter> {
         prop::option::weighted(0.3, prop::sample::select(ids)),
         1usize..12,
     )
-        .prop_map(|(path, from_time, to_time, status, reason, cursor, n)| CallFilter {
+        .prop_map(|(fn_id, path, from_time, to_time, status, reason, cursor, n)| CallFilter {
+            fn_id,
             path: path.map(str::to_owned),
             from_time,
             to_time,
@@ -161,6 +164,7 @@ fn any_filter(ids: Vec<String>, now: i64) -> impl Strategy<Value = CallFilter> {
 pub(crate) async fn every_filter_of_calls_means_what_it_says(store: Arc<dyn Datastore>) {
     let app = app(&*store, "app").await;
     let now = Timestamp::now().as_millis();
+    let functions = [FnId::generate(), FnId::generate()];
     // Clocks that jump: creation times that have little to do with the ids.
     for spread in [1, 20, 4000] {
         let mut calls: Vec<Call> = (0..60)
@@ -171,6 +175,7 @@ pub(crate) async fn every_filter_of_calls_means_what_it_says(store: Arc<dyn Data
                     1 => running(app.id, path),
                     _ => succeeded(app.id, path),
                 };
+                call.fn_id = functions[n % 2];
                 call.created_at = Timestamp::from_millis(now + (n as i64 * 7919) % spread);
                 call
             })
@@ -182,7 +187,7 @@ pub(crate) async fn every_filter_of_calls_means_what_it_says(store: Arc<dyn Data
         store.record(node(), &[record(succeeded(other_app.id, "/a"), None)]).await.unwrap();
 
         let mut runner = TestRunner::deterministic();
-        let filters = any_filter(calls.iter().map(|call| call.id.to_string()).collect(), now);
+        let filters = any_filter(functions.to_vec(), calls.iter().map(|call| call.id.to_string()).collect(), now);
         let oldest = calls[calls.len() - 1].id.to_string();
         for _ in 0..150 {
             let filter = filters.new_tree(&mut runner).unwrap().current();

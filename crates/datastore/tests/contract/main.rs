@@ -4,6 +4,7 @@
 
 mod apps;
 mod calls;
+mod catalog;
 #[path = "../support/databases.rs"]
 mod databases;
 mod history;
@@ -55,6 +56,24 @@ macro_rules! every_test {
                 resolving_tells_a_missing_app_from_a_missing_route
                 a_path_that_is_too_long_is_refused_as_such
                 concurrent_changes_of_one_route_lose_nothing
+            }
+            catalog {
+                an_app_is_changed_and_removed_by_its_id
+                a_function_comes_back_as_it_was_stored
+                a_function_needs_its_app_and_a_name_of_its_own
+                a_change_of_a_function_tells_whether_containers_are_out_of_date
+                a_removed_function_takes_its_triggers_along
+                a_trigger_comes_back_as_it_was_stored
+                a_trigger_is_held_to_its_rules_in_order
+                a_changed_trigger_is_held_to_the_same_rules
+                the_first_path_of_a_function_decides_about_its_containers
+                a_source_that_is_too_long_is_refused_as_such
+                functions_are_listed_by_name
+                triggers_of_one_name_are_all_listed
+                what_one_door_makes_the_other_shows
+                what_was_made_here_stays_when_its_route_goes
+                functions_are_resolved_by_id
+                concurrent_changes_of_one_app_lose_nothing
             }
             calls {
                 a_call_comes_back_with_everything

@@ -7,8 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use hearth_datastore::{
-    CallStore, DefinitionStore, Error, Node, Record, Recorded, RemovedRoute, Resolved, Result, RouteChange,
+    AppChange, CallStore, Catalog, DefinitionStore, Error, FunctionChange, FunctionFilter, Node, Record, Recorded,
+    RemovedRoute, Resolved, Result, RouteChange, TriggerChange, TriggerFilter,
 };
+use hearth_models::v2::{self, FnPatch, TriggerPatch};
 use hearth_models::{
     App, AppId, AppPatch, Call, CallFilter, CallId, Config, Error as ModelError, FnId, Function, Page, Route,
     RoutePatch, Trigger, TriggerId,
@@ -72,9 +74,23 @@ impl Fake {
         let app = App::new(app_name, Config::default()).unwrap();
         let route = patch.create(app_name, path).unwrap();
         let (function, trigger) = route.split(&app);
-        let resolved =
-            Resolved { app: app.into(), function: function.into(), trigger: trigger.into(), fn_path: path.into() };
+        let resolved = Resolved {
+            app: app.into(),
+            function: function.into(),
+            trigger: Some(trigger.into()),
+            fn_path: path.into(),
+        };
         self.with(|state| state.definitions.insert(format!("{app_name}{path}"), Arc::new(resolved)));
+    }
+
+    /// The same for a function without a trigger.
+    pub(crate) fn define_function(&self, id: FnId, image: &str) {
+        let app = App::new("app", Config::default()).unwrap();
+        let patch = format!(r#"{{"app_id":"{}","name":"f","image":"{image}"}}"#, app.id);
+        let mut function = serde_json::from_str::<FnPatch>(&patch).unwrap().create().unwrap();
+        function.id = id;
+        let resolved = Resolved { app: app.into(), function: function.into(), trigger: None, fn_path: "".into() };
+        self.with(|state| state.definitions.insert(id.to_string(), Arc::new(resolved)));
     }
 }
 
@@ -144,6 +160,7 @@ impl CallStore for Fake {
 pub(crate) fn page<'a>(calls: impl Iterator<Item = &'a Call>, app_id: AppId, filter: &CallFilter) -> Vec<Call> {
     let shown = |call: &&Call| {
         call.app_id == app_id
+            && filter.fn_id.is_none_or(|fn_id| fn_id == call.fn_id)
             && filter.path.as_ref().is_none_or(|path| *path == call.path)
             && filter.status.is_none_or(|status| status == call.status())
             && filter.cursor.as_ref().is_none_or(|cursor| call.id.to_string() < *cursor)
@@ -152,6 +169,50 @@ pub(crate) fn page<'a>(calls: impl Iterator<Item = &'a Call>, app_id: AppId, fil
     calls.sort_by_key(|call| std::cmp::Reverse(call.id));
     calls.truncate(filter.per_page.get());
     calls
+}
+
+#[async_trait]
+impl Catalog for Fake {
+    async fn update_function(&self, id: FnId, _: FnPatch) -> Result<FunctionChange> {
+        self.answer(|_| Ok(())).await?;
+        self.define_function(id, "changed");
+        let found = self.with(|state| Arc::clone(&state.definitions[&id.to_string()]));
+        Ok(FunctionChange { function: (*found.function).clone(), outdated: true })
+    }
+
+    async fn resolve_function(&self, id: FnId) -> Result<Arc<Resolved>> {
+        self.with(|state| state.asked += 1);
+        let found = self.with(|state| state.definitions.get(&id.to_string()).cloned());
+        self.answer(|_| Ok(found.ok_or(ModelError::V2(v2::Error::FnNotFound))?)).await
+    }
+
+    async fn update_app_by_id(&self, _: AppId, _: v2::AppPatch) -> Result<AppChange> {
+        unimplemented!()
+    }
+    async fn remove_app_by_id(&self, _: AppId) -> Result<App> {
+        unimplemented!()
+    }
+    async fn insert_function(&self, _: Function) -> Result<Function> {
+        unimplemented!()
+    }
+    async fn remove_function(&self, _: FnId) -> Result<(Function, Vec<Trigger>)> {
+        unimplemented!()
+    }
+    async fn functions(&self, _: &FunctionFilter) -> Result<Vec<Function>> {
+        unimplemented!()
+    }
+    async fn insert_trigger(&self, _: &Trigger) -> Result<TriggerChange> {
+        unimplemented!()
+    }
+    async fn update_trigger(&self, _: TriggerId, _: TriggerPatch) -> Result<TriggerChange> {
+        unimplemented!()
+    }
+    async fn remove_trigger(&self, _: TriggerId) -> Result<TriggerChange> {
+        unimplemented!()
+    }
+    async fn triggers(&self, _: &TriggerFilter) -> Result<Vec<Trigger>> {
+        unimplemented!()
+    }
 }
 
 #[async_trait]
@@ -165,7 +226,7 @@ impl DefinitionStore for Fake {
         self.define(app_name, path, patch.image.as_deref().unwrap());
         let found = self.with(|state| Arc::clone(&state.definitions[&format!("{app_name}{path}")]));
         Ok(RouteChange {
-            route: Route::of(app_name, (*found.trigger).clone(), (*found.function).clone()),
+            route: Route::of(app_name, (**found.trigger.as_ref().unwrap()).clone(), (*found.function).clone()),
             app_id: found.app.id,
             fn_id: found.function.id,
             created: false,

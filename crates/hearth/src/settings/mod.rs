@@ -308,7 +308,18 @@ fn server(reader: &mut Reader<'_>) -> hearth_server::Settings {
     reader.set(&table::MAX_API_BODY, &mut server.max_api_body, |ByteSize(bytes)| bytes);
     reader.set(&table::MAX_REQUEST, &mut server.max_body, |ByteSize(bytes)| bytes);
     reader.set(&table::API_CORS, &mut server.cors, |cors| cors);
+    server.public_url = reader.parse_with(&table::PUBLIC_LB_URL, public_url);
     server
+}
+
+/// One slash at the end is the path's that follows.
+fn public_url(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let is_url = text.starts_with("http://") || text.starts_with("https://");
+    if !is_url || text.bytes().any(|byte| byte.is_ascii_control() || byte == b' ') {
+        return Err("expected a URL that begins with http:// or https://".to_owned());
+    }
+    Ok(text.strip_suffix('/').unwrap_or(text).to_owned())
 }
 
 /// More than this is a mistake, and more than a semaphore can count.

@@ -72,6 +72,8 @@ settings! {
     LOG_FORMAT = Setting::new("log-format", "FORMAT", "text", "How it logs: text or json");
     API_CORS = Setting::new("api-cors", "ORIGINS", "none",
         "Origins of web pages that may use the API, with commas between").or("API_CORS");
+    PUBLIC_LB_URL = Setting::new("public-lb-url", "URL", "where they asked",
+        "Where clients of API v2 are told to invoke functions, like https://functions.example.org");
     ZIPKIN_URL = Setting::new("zipkin-url", "URL", "none",
         "Where traces go: a Zipkin, like http://zipkin:9411").or("ZIPKIN_URL").secret();
     OTLP_URL = Setting::new("otlp-url", "URL", "none",

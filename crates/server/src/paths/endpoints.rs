@@ -1,15 +1,18 @@
 //! Every endpoint there is: its methods, its path, and the operation it stands for. The router reads this table, and
-//! the tests hold `api-spec/v1.yaml` to it in both directions.
+//! the tests hold `api-spec/v1.yaml` and `v2.yaml` to it in both directions.
 
 use http::Method;
 
-use super::{CallRef, Operation, RouteRef};
+use super::{AnyCall, CallRef, Managed, Operation, RouteRef};
 
 /// The first that fits a request is its endpoint; no two fit the same one.
 pub(super) static ENDPOINTS: &[Endpoint] = &[
     // First, because it is what the server is asked most.
     any("/r/{app}/{route}", |taken| Operation::Invoke { app: taken.app(), rest: Some(taken.route) }),
     any("/r/{app}", |taken| Operation::Invoke { app: taken.app(), rest: None }).with_name(),
+    on(Method::POST, "/invoke/{fn_id}", |taken| Operation::InvokeFn(taken.id)),
+    any("/t/{app_name}/{source}", |taken| Operation::CallTrigger { app: taken.app(), source: taken.route }),
+    any("/t/{app_name}", |taken| Operation::CallTrigger { app: taken.app(), source: "/" }),
     get("/", |_| Operation::Root),
     get("/version", |_| Operation::Version),
     get("/stats", |_| Operation::Stats),
@@ -35,6 +38,36 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
     get("/v1/apps/{app}/calls/{call}/log", |taken| Operation::GetLog(taken.call())),
     get("/v1/apps/{app}/dead-calls", |taken| Operation::ListDeadCalls(taken.app())),
     on(Method::POST, "/v1/apps/{app}/dead-calls/{call}/redrive", |taken| Operation::RedriveCall(taken.call())),
+    on(Method::GET, "/v2/openapi.yaml", |_| Operation::V2(Managed::OpenApi)),
+    on(Method::GET, "/v2/apps", |_| Operation::V2(Managed::ListApps)),
+    on(Method::POST, "/v2/apps", |_| Operation::V2(Managed::CreateApp)),
+    on(Method::GET, "/v2/apps/{app_id}", |taken| Operation::V2(Managed::GetApp(taken.id))),
+    on(Method::PUT, "/v2/apps/{app_id}", |taken| Operation::V2(Managed::UpdateApp(taken.id))),
+    on(Method::DELETE, "/v2/apps/{app_id}", |taken| Operation::V2(Managed::DeleteApp(taken.id))),
+    on(Method::GET, "/v2/apps/{app_id}/calls", |taken| Operation::V2(Managed::ListAppCalls(taken.id))),
+    on(Method::GET, "/v2/apps/{app_id}/calls/{call_id}", |taken| Operation::V2(Managed::GetAppCall(taken.any_call()))),
+    on(Method::DELETE, "/v2/apps/{app_id}/calls/{call_id}", |taken| {
+        Operation::V2(Managed::CancelAppCall(taken.any_call()))
+    }),
+    on(Method::GET, "/v2/apps/{app_id}/calls/{call_id}/log", |taken| {
+        Operation::V2(Managed::GetAppLog(taken.any_call()))
+    }),
+    on(Method::GET, "/v2/fns", |_| Operation::V2(Managed::ListFns)),
+    on(Method::POST, "/v2/fns", |_| Operation::V2(Managed::CreateFn)),
+    on(Method::GET, "/v2/fns/{fn_id}", |taken| Operation::V2(Managed::GetFn(taken.id))),
+    on(Method::PUT, "/v2/fns/{fn_id}", |taken| Operation::V2(Managed::UpdateFn(taken.id))),
+    on(Method::DELETE, "/v2/fns/{fn_id}", |taken| Operation::V2(Managed::DeleteFn(taken.id))),
+    on(Method::GET, "/v2/fns/{fn_id}/calls", |taken| Operation::V2(Managed::ListFnCalls(taken.id))),
+    on(Method::GET, "/v2/fns/{fn_id}/calls/{call_id}", |taken| Operation::V2(Managed::GetFnCall(taken.any_call()))),
+    on(Method::DELETE, "/v2/fns/{fn_id}/calls/{call_id}", |taken| {
+        Operation::V2(Managed::CancelFnCall(taken.any_call()))
+    }),
+    on(Method::GET, "/v2/fns/{fn_id}/calls/{call_id}/log", |taken| Operation::V2(Managed::GetFnLog(taken.any_call()))),
+    on(Method::GET, "/v2/triggers", |_| Operation::V2(Managed::ListTriggers)),
+    on(Method::POST, "/v2/triggers", |_| Operation::V2(Managed::CreateTrigger)),
+    on(Method::GET, "/v2/triggers/{trigger_id}", |taken| Operation::V2(Managed::GetTrigger(taken.id))),
+    on(Method::PUT, "/v2/triggers/{trigger_id}", |taken| Operation::V2(Managed::UpdateTrigger(taken.id))),
+    on(Method::DELETE, "/v2/triggers/{trigger_id}", |taken| Operation::V2(Managed::DeleteTrigger(taken.id))),
 ];
 
 /// The same for the door of operators.
@@ -52,8 +85,8 @@ pub(super) static ADMIN_ENDPOINTS: &[Endpoint] = &[
 #[derive(Debug)]
 pub(super) struct Endpoint {
     pub(super) methods: Methods,
-    /// As in OpenAPI, with three parameters: `{app}` is one segment and may be empty, `{call}` is one that may not,
-    /// `{route}` is all that is left.
+    /// As in OpenAPI. `{app}` is one segment and may be empty, `{route}` and `{source}` are all that is left, and other
+    /// parameters are one segment that is not empty.
     pub(super) template: &'static str,
     pub(super) operation: for<'p> fn(Taken<'p>) -> Operation<'p>,
     /// Where an empty `{app}` means that this is not the endpoint; elsewhere it is a mistake in the request.
@@ -78,6 +111,8 @@ pub(super) struct Taken<'p> {
     /// With the slash before it.
     pub(super) route: &'p str,
     call: &'p str,
+    /// That of API v2, of whatever has one.
+    pub(super) id: &'p str,
 }
 
 type Make = for<'p> fn(Taken<'p>) -> Operation<'p>;
@@ -107,7 +142,7 @@ impl Endpoint {
         let mut taken = Taken::default();
         let mut rest = path;
         for part in self.template.split('/').skip(1) {
-            if part == "{route}" {
+            if part == "{route}" || part == "{source}" {
                 taken.route = rest;
                 return rest.starts_with('/').then_some(taken);
             }
@@ -115,7 +150,9 @@ impl Endpoint {
             let (segment, after) = below.split_at(below.find('/').unwrap_or(below.len()));
             match part {
                 "{app}" => taken.app = Some(segment),
-                "{call}" if !segment.is_empty() => taken.call = segment,
+                "{app_name}" if !segment.is_empty() => taken.app = Some(segment),
+                "{call}" | "{call_id}" if !segment.is_empty() => taken.call = segment,
+                "{app_id}" | "{fn_id}" | "{trigger_id}" if !segment.is_empty() => taken.id = segment,
                 name if name == segment => {}
                 _ => return None,
             }
@@ -160,6 +197,10 @@ impl<'p> Taken<'p> {
 
     fn route(self) -> RouteRef<'p> {
         RouteRef { app: self.app(), path: self.route }
+    }
+
+    fn any_call(self) -> AnyCall<'p> {
+        AnyCall { of: self.id, call: self.call }
     }
 
     fn call(self) -> CallRef<'p> {

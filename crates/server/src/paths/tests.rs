@@ -8,6 +8,7 @@ fn on(method: &str, path: &str) -> Result<String, String> {
     let path = decode(path).map_err(|error| error.to_string())?;
     resolve(Door::Public, &method, &path).map(|operation| format!("{operation:?}")).map_err(|refusal| match refusal {
         Refusal::Error(error) => error.to_string(),
+        Refusal::Method { error, allow } => format!("{error}: {allow}"),
         Refusal::Redirect { status, path } => format!("{} {path}", status.as_u16()),
     })
 }
@@ -42,9 +43,23 @@ fn describable() -> impl Iterator<Item = Method> {
 
 #[test]
 fn the_description_has_every_endpoint_and_no_other() {
-    let description: serde_json::Value = serde_saphyr::from_str(include_str!("../../../../api-spec/v1.yaml")).unwrap();
     let mut described = BTreeSet::new();
+    for (version, text) in [
+        (Version::V1, include_str!("../../../../api-spec/v1.yaml")),
+        (Version::V2, include_str!("../../../../api-spec/v2.yaml")),
+    ] {
+        let description: serde_json::Value = serde_saphyr::from_str(text).unwrap();
+        describe(version, &description, &mut described);
+    }
+    assert_eq!(described, served());
+}
+
+/// Path, method and name of an operation.
+type Known = BTreeSet<(String, String, String)>;
+
+fn describe(version: Version, description: &serde_json::Value, described: &mut Known) {
     for (template, item) in description["paths"].as_object().unwrap() {
+        assert_eq!(Version::of(template), version, "{template}");
         for (key, operation) in item.as_object().unwrap() {
             let Ok(method) = key.to_uppercase().parse::<Method>() else { panic!("{key}") };
             if describable().any(|one| one == method) {
@@ -53,7 +68,10 @@ fn the_description_has_every_endpoint_and_no_other() {
             }
         }
     }
-    let mut served = BTreeSet::new();
+}
+
+fn served() -> Known {
+    let mut served = Known::new();
     for endpoint in ENDPOINTS {
         for method in describable().filter(|method| endpoint.methods.include(method)) {
             // HEAD goes with GET, and the description says so once.
@@ -64,18 +82,19 @@ fn the_description_has_every_endpoint_and_no_other() {
             }
         }
     }
-    assert_eq!(described, served);
+    served
 }
 
 /// An operation is called as its variant; what calls functions has a name for each method, as OpenAPI wants it.
 fn operation_id(endpoint: &Endpoint, method: &Method) -> String {
     let operation = format!("{:?}", (endpoint.operation)(Taken::default()));
-    let name = operation.split(['(', ' ']).next().unwrap();
+    let name = operation.trim_start_matches("V2(").split(['(', ' ', ')']).next().unwrap();
     match name {
-        "Invoke" => {
-            let root = if endpoint.template.ends_with("{route}") { "" } else { "Root" };
+        "Invoke" | "CallTrigger" => {
+            let call = if name == "Invoke" { "Call" } else { name };
+            let root = if endpoint.template.matches('{').count() == 2 { "" } else { "Root" };
             let (first, rest) = method.as_str().split_at(1);
-            format!("Call{root}{first}{}", rest.to_lowercase())
+            format!("{call}{root}{first}{}", rest.to_lowercase())
         }
         name => name.to_owned(),
     }
@@ -84,7 +103,7 @@ fn operation_id(endpoint: &Endpoint, method: &Method) -> String {
 #[test]
 fn no_two_endpoints_fit_the_same_request() {
     for endpoint in ENDPOINTS {
-        let path = endpoint.template.replace("{app}", "a").replace("{call}", "c").replace("{route}", "r");
+        let path = endpoint.template.replace(['{', '}'], "");
         for method in Methods::ALL {
             let fits = ENDPOINTS.iter().filter(|other| other.methods.include(&method) && other.take(&path).is_some());
             assert!(fits.count() <= 1, "{method} {path}");
@@ -203,14 +222,58 @@ fn broken_escapes_control_characters_and_no_utf8_are_malformed() {
     }
 }
 
+#[test]
+fn paths_of_api_v2_name_objects_by_id() {
+    for (method, path, operation) in [
+        ("GET", "/v2/apps", "V2(ListApps)"),
+        ("POST", "/v2/fns", "V2(CreateFn)"),
+        ("PUT", "/v2/triggers/t", r#"V2(UpdateTrigger("t"))"#),
+        ("DELETE", "/v2%2Fapps/a%20b", r#"V2(DeleteApp("a b"))"#),
+        ("GET", "/v2/fns/f/calls/c/log", r#"V2(GetFnLog(AnyCall { of: "f", call: "c" }))"#),
+        ("DELETE", "/v2/apps/a/calls/c", r#"V2(CancelAppCall(AnyCall { of: "a", call: "c" }))"#),
+        ("POST", "/invoke/f", r#"InvokeFn("f")"#),
+        ("GET", "/t/a", r#"CallTrigger { app: "a", source: "/" }"#),
+        ("HEAD", "/t/a/", r#"CallTrigger { app: "a", source: "/" }"#),
+        ("TRACE", "/t/a//b/../c/", r#"CallTrigger { app: "a", source: "//b/../c/" }"#),
+    ] {
+        assert_eq!(on(method, path).as_deref(), Ok(operation), "{method} {path}");
+    }
+}
+
+#[test]
+fn a_wrong_method_of_api_v2_is_told_from_an_unknown_path() {
+    let any = "GET, POST, PUT, PATCH, HEAD, OPTIONS, DELETE, CONNECT, TRACE";
+    for (method, path, answer) in [
+        ("GET", "/v2/apps/", "301 /v2/apps".to_owned()),
+        ("POST", "/v2/apps/", "307 /v2/apps".to_owned()),
+        ("DELETE", "/v2/fns/f/", "307 /v2/fns/f".to_owned()),
+        ("POST", "/invoke/f/", "307 /invoke/f".to_owned()),
+        ("GET", "/v2//apps", "Path not found: GET /v2//apps".to_owned()),
+        ("GET", "/V2/apps", "Path not found".to_owned()),
+        ("GET", "/v2", "Path not found: GET /v2".to_owned()),
+        ("POST", "/invoke", "Path not found: POST /invoke".to_owned()),
+        ("POST", "/invoke/", "Path not found: POST /invoke/".to_owned()),
+        ("GET", "/t", "Path not found: GET /t".to_owned()),
+        ("GET", "/t/", "Path not found: GET /t/".to_owned()),
+        ("GET", "/t//b", "Path not found: GET /t//b".to_owned()),
+        ("PATCH", "/v2/apps/", "Path not found: PATCH /v2/apps/".to_owned()),
+        ("HEAD", "/v2/apps", "Method not allowed: HEAD /v2/apps: GET, POST".to_owned()),
+        ("OPTIONS", "/v2/fns/f", "Method not allowed: OPTIONS /v2/fns/f: GET, PUT, DELETE".to_owned()),
+        ("GET", "/invoke/f", "Method not allowed: GET /invoke/f: POST".to_owned()),
+        ("FOO", "/t/a/b%20c", format!("Method not allowed: FOO /t/a/b c: {any}")),
+    ] {
+        assert_eq!(on(method, path), Err(answer), "{method} {path}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn a_redirect_leads_somewhere(
         method in proptest::sample::select(vec!["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "FOO"]),
-        path in "(/(v1|apps|r|routes|calls|log|a|%2F|version|)){0,6}/?",
+        path in "(/(v1|v2|apps|fns|r|t|invoke|routes|calls|log|a|%2F|version|)){0,6}/?",
     ) {
         if let Err(answer) = on(method, &path)
-            && let Some((_, to)) = answer.split_once(" /")
+            && let Some(("301" | "307", to)) = answer.split_once(" /")
         {
             let there = on(method, &format!("/{to}"));
             let found = there.is_ok() || there == Err("Missing app name".to_owned());

@@ -52,6 +52,22 @@ impl Reply {
         assert_eq!(self.values("content-type"), ["application/json; charset=utf-8"]);
     }
 
+    /// The same for API v2.
+    #[track_caller]
+    pub(crate) fn is_v2_error(&self, status: u16, message: &str) {
+        let escaped = message.replace('\\', "\\\\").replace('"', "\\\"");
+        let escaped = escaped.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026");
+        assert_eq!((self.status.as_u16(), self.text()), (status, format!("{{\"message\":\"{escaped}\"}}\n")));
+        assert_eq!(self.values("content-type"), ["application/json; charset=utf-8"]);
+    }
+
+    /// Holds the reply to API v2's form of a success that shows nothing.
+    #[track_caller]
+    pub(crate) fn is_done(&self) {
+        assert_eq!((self.status.as_u16(), self.text().as_str()), (204, ""));
+        assert_eq!(self.values("content-type"), ["text/plain; charset=utf-8"]);
+    }
+
     /// Holds the reply to the contract's form of a success.
     #[track_caller]
     pub(crate) fn is_ok(&self, body: &str) {

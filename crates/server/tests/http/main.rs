@@ -18,3 +18,4 @@ mod redirects;
 mod routes;
 mod test_app;
 mod transport;
+mod v2;
