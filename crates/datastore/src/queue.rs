@@ -148,7 +148,7 @@ pub struct Depth {
     pub leased: u64,
     /// Calls that were given up.
     pub dead: u64,
-    /// Since when the oldest of the ready ones could run.
+    /// When the oldest of the ready ones could run for the first time.
     pub oldest: Option<Timestamp>,
 }
 
@@ -243,7 +243,7 @@ pub trait QueueStore: Debug + Send + Sync {
     /// How many calls of an app are not dead.
     async fn waiting(&self, app_id: AppId) -> Result<u64>;
 
-    /// How full the queue is. Walks all of it.
+    /// How full the queue is. Walks through all of an index.
     async fn depth(&self) -> Result<Depth>;
 
     /// What other servers than `node` make ready, from now on. None: nobody tells here.

@@ -85,6 +85,7 @@ async fn every_statement_of_the_queue_has_its_index() {
         queue::NEXT_DUE,
         queue::DEAD,
         queue::WAITING,
+        queue::OLDEST,
         history::ENTRIES,
         history::DEAD,
         Dialect::Sqlite.known_calls().as_str(),

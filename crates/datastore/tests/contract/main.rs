@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod apps;
+mod backlog;
 mod calls;
 mod catalog;
 #[path = "../support/databases.rs"]

@@ -67,6 +67,18 @@ async fn reserve(queue: &dyn QueueStore, now: u64) -> Leased {
     leased.pop().unwrap()
 }
 
+pub(crate) fn submissions(app_id: AppId, count: usize) -> Vec<Submission> {
+    (0..count).map(|_| submission(app_id, 0)).collect()
+}
+
+/// Leases and ends up to `at_most` calls, of which there are so many.
+pub(crate) async fn at_once(store: &Arc<dyn Datastore>, at_most: usize, there: usize) {
+    let leased = Arc::clone(store).queue().reserve(terms(0), at_most).await.unwrap();
+    assert_eq!(leased.len(), there);
+    let records: Vec<Arc<Record>> = leased.iter().map(success).collect();
+    assert_eq!(store.record(node(), &records).await.unwrap().stored, there);
+}
+
 fn names(leased: &[Leased]) -> Vec<CallId> {
     leased.iter().map(|leased| leased.call.id).collect()
 }

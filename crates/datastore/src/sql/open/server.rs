@@ -106,6 +106,17 @@ async fn set_up(connection: &mut AnyConnection, dialect: Dialect) -> sqlx::Resul
             "SET statement_timeout = '40s'",
             "SET lock_timeout = '5s'",
             "SET idle_in_transaction_session_timeout = '40s'",
+            // It plans by statistics, which a queue outruns, and by what it thinks a read from a disk costs. Each of our
+            // statements has its index (`sql::plan`), so it is left little else to go by, and looks anew each time: a plan
+            // from when a table was empty may use any index.
+            "SET plan_cache_mode = force_custom_plan",
+            "SET random_page_cost = 1.1",
+            "SET enable_seqscan = off",
+            "SET enable_bitmapscan = off",
+            "SET enable_hashjoin = off",
+            "SET enable_mergejoin = off",
+            // What it does all the same counts as very expensive, which is no reason to compile it.
+            "SET jit = off",
         ],
         Dialect::MySql => &[
             "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",

@@ -1,6 +1,6 @@
 //! How full the queue is, and what stands in it.
 
-use hearth_models::{AppId, CallId};
+use hearth_models::{AppId, CallId, Priority};
 use sqlx::any::AnyRow;
 
 use super::priority;
@@ -9,7 +9,10 @@ use crate::sql::row::Reader;
 use crate::{Depth, Result, Standing};
 
 pub(in crate::sql) const WAITING: &str = "SELECT count(*) FROM queue WHERE app_id = $1 AND state IN (0, 1, 2)";
-const DEPTH: &str = "SELECT state, count(*), min(place) FROM queue GROUP BY state";
+const DEPTH: &str = "SELECT state, count(*) FROM queue GROUP BY state";
+/// The first of each tier, which stands at the front of its part of the index.
+pub(in crate::sql) const OLDEST: &str =
+    "SELECT place FROM queue WHERE state = 0 AND tier = $1 ORDER BY tier, place, call_id LIMIT 1";
 const STANDING: &str =
     "SELECT call_id, tier, place FROM queue WHERE state = 0 AND call_id > $1 ORDER BY call_id LIMIT $2";
 
@@ -29,11 +32,16 @@ impl SqlStore {
             let state: i64 = row.number()?;
             let count = row.number()?;
             match state {
-                0 => (depth.ready, depth.oldest) = (count, row.time_or_null()?),
+                0 => depth.ready = count,
                 1 => depth.delayed = count,
                 2 => depth.leased = count,
                 _ => depth.dead = count,
             }
+        }
+        for tier in 0..=Priority::MAX.get() {
+            let found = sqlx::query(self.dialect.sql(OLDEST)).bind(i64::from(tier)).fetch_optional(&mut *on).await?;
+            let place = found.map(|row| Reader::new(&row).time()).transpose()?;
+            depth.oldest = depth.oldest.into_iter().chain(place).min();
         }
         Ok(depth)
     }
