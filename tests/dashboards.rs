@@ -91,5 +91,5 @@ fn every_expression_of_a_dashboard_names_metrics_of_the_server() {
         }
         boards += 1;
     }
-    assert_eq!(boards, 3);
+    assert_eq!(boards, 4);
 }

@@ -10,6 +10,7 @@ mod ledger;
 mod logging;
 mod open_files;
 mod process;
+mod queue_metrics;
 mod ready;
 mod settings;
 mod signals;

@@ -25,7 +25,7 @@ use crate::settings::{self, Settings, Traces};
 use crate::spans::{EngineSpans, StoreSpans};
 use crate::stores::Stores;
 use crate::traces::{self, Exporter};
-use crate::{ledger, process};
+use crate::{ledger, process, queue_metrics};
 
 /// Time for answers that are on their way out once the agent has stopped.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
@@ -139,6 +139,7 @@ impl Hearth {
         let max_per_app = settings.data.max_queued_per_app.unwrap_or(queueing.max_per_app);
         let (queue, queueing) = Queue::new(rows, broker, QueueSettings { max_per_app, observed, ..queueing });
         services.spawn(queueing.run(stop_services.clone()));
+        queue_metrics::register(&registry, queue.clone())?;
         let store = Arc::clone(&stores.database) as _;
         let background = Background::new(agent.clone(), queue.clone(), Arc::clone(&datastore), store);
         let stop_background = CancellationToken::new();

@@ -80,6 +80,7 @@ async fn commit(shared: &Shared, group: Vec<Request>) {
         let accepted = shared.store.accept(shared.settings.node, &submissions);
         match shared.settings.observed.ask(StoreOperation::Push, accepted).await {
             Ok(gone) => {
+                shared.counters.accepted.add(submissions.len().saturating_sub(gone.len()));
                 for (submission, caller) in submissions.iter().zip(callers) {
                     let accepted =
                         if gone.contains(&submission.call.id) { Err(AcceptError::AppNotFound) } else { Ok(()) };
@@ -99,6 +100,7 @@ async fn commit(shared: &Shared, group: Vec<Request>) {
             }
             Err(error) => {
                 tracing::warn!(calls = submissions.len(), error = error.chain(), "calls could not be queued");
+                shared.counters.failed.add(submissions.len());
                 let told = if error.is_unavailable() { AcceptError::Unavailable } else { AcceptError::Failed };
                 for caller in callers {
                     let _ = caller.send(Err(told));

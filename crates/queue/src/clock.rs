@@ -45,7 +45,7 @@ impl QueueService {
             tokio::time::sleep(LAST_COMMITS).await;
         };
         let rounds = async {
-            tokio::join!(shared.pass_time(), shared.keep_order(), shared.listen());
+            tokio::join!(shared.pass_time(), shared.keep_order(), shared.listen(), shared.census.take(&*shared.store));
         };
         tokio::select! {
             () = commit_all(&shared, requests, &cancel) => {}
@@ -151,6 +151,7 @@ impl Shared {
         if !advanced.lapsed.is_empty() {
             tracing::warn!(calls = advanced.lapsed.len(), "leases lapsed; their calls are queued again");
         }
+        self.count(&advanced);
         self.announce(&advanced.due);
         self.announce(&advanced.lapsed);
         Ok(!advanced.is_empty())

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hearth_datastore::{Lease, Leased};
 use tokio_util::sync::CancellationToken;
 
+use crate::counts::{Attempts, Ended};
+
 /// What a lease is held for.
 enum Entry {
     /// Somebody works for it, who is told when it is lost.
@@ -34,7 +36,8 @@ pub(crate) struct Holding {
 #[derive(Debug, Default)]
 struct State {
     entries: HashMap<u64, (Lease, Entry)>,
-    taken: u64,
+    /// Entries that somebody works for, and what became of all others: they change together.
+    attempts: Attempts,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +53,8 @@ pub struct Delivery {
     number: u64,
     lost: CancellationToken,
     held: Arc<Held>,
-    recorded: bool,
+    /// What it comes to when it is dropped.
+    end: Ended,
 }
 
 impl Delivery {
@@ -69,17 +73,28 @@ impl Delivery {
 
     /// The result is on its way to the store; the lease is kept for as long as `on_its_way` says so.
     pub fn recorded(mut self, on_its_way: impl Fn() -> bool + Send + Sync + 'static) {
-        self.recorded = true;
-        if let Some((_, entry)) = self.held.lock().entries.get_mut(&self.number) {
+        self.end = Ended::Recorded;
+        let mut state = self.held.lock();
+        if let Some((_, entry)) = state.entries.get_mut(&self.number) {
             *entry = Entry::Recorded(Box::new(on_its_way));
+            state.attempts.end(Ended::Recorded);
         }
+    }
+
+    /// The store knows what became of it.
+    pub(crate) fn settle(mut self, end: Ended) {
+        self.end = end;
     }
 }
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if !self.recorded {
-            self.held.lock().entries.remove(&self.number);
+        if self.end != Ended::Recorded {
+            let mut state = self.held.lock();
+            // What was lost before was counted then.
+            if state.entries.remove(&self.number).is_some() {
+                state.attempts.end(self.end);
+            }
         }
     }
 }
@@ -88,11 +103,11 @@ impl Held {
     pub(crate) fn take(self: &Arc<Self>, leased: Leased) -> Delivery {
         let lost = CancellationToken::new();
         let mut state = self.lock();
-        state.taken += 1;
-        let number = state.taken;
+        state.attempts.leased += 1;
+        let number = state.attempts.leased;
         state.entries.insert(number, (leased.lease(), Entry::Working(lost.clone())));
         drop(state);
-        Delivery { leased, number, lost, held: Arc::clone(self), recorded: false }
+        Delivery { leased, number, lost, held: Arc::clone(self), end: Ended::Lost }
     }
 
     /// What is to be renewed, in the order of the calls, in which everybody locks them.
@@ -111,11 +126,17 @@ impl Held {
     /// These are not ours any more. Whoever works for one is told.
     pub(crate) fn lose(&self, lost: impl IntoIterator<Item = Holding>) {
         for holding in lost {
-            let entry = self.lock().entries.remove(&holding.number);
-            if let Some((_, Entry::Working(lost))) = entry {
-                lost.cancel();
-            }
+            let mut state = self.lock();
+            let Some((_, Entry::Working(lost))) = state.entries.remove(&holding.number) else { continue };
+            state.attempts.end(Ended::Lost);
+            drop(state);
+            lost.cancel();
         }
+    }
+
+    /// What became of all leases so far.
+    pub(crate) fn attempts(&self) -> Attempts {
+        self.lock().attempts
     }
 
     /// Every change under the lock is complete before anything can panic, so poison is no reason to stop.
@@ -147,5 +168,29 @@ mod tests {
         assert_eq!(held.holdings().len(), 1);
         held.lose(held.holdings());
         assert!(again.lost().is_cancelled());
+        assert_eq!(held.attempts(), Attempts { leased: 2, lost: 2, ..Attempts::default() });
+        drop(again);
+        assert_eq!(held.attempts().lost, 2, "lost once");
+    }
+
+    #[test]
+    fn every_lease_is_accounted_for() {
+        let held = Arc::new(Held::default());
+        let call = Call::accept(AppId::generate(), FnId::generate(), CallType::Async);
+        let payload = Payload { head: String::new(), body: Vec::new().into() };
+        let leased = Leased { place: call.created_at, call, priority: Priority::default(), payload };
+        let mut deliveries: Vec<Delivery> = (0..7).map(|_| held.take(leased.clone())).collect();
+        let mut next = || deliveries.pop().unwrap();
+        next().recorded(|| true);
+        for end in [Ended::Retried, Ended::GivenUp, Ended::GivenBack, Ended::Discarded] {
+            next().settle(end);
+        }
+        drop(next());
+        let attempts = held.attempts();
+        let ended = Attempts { leased: 7, recorded: 1, retried: 1, given_up: 1, given_back: 1, discarded: 1, lost: 1 };
+        assert_eq!((attempts, attempts.held()), (ended, 1));
+        // The store refused a result that came too late: its attempt was counted when the result was handed over.
+        held.lose(held.holdings().into_iter().filter(|holding| holding.number == 7));
+        assert_eq!(held.attempts(), ended);
     }
 }

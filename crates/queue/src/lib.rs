@@ -13,7 +13,9 @@
 mod accept;
 mod bounds;
 mod broker;
+mod census;
 mod clock;
+mod counts;
 mod held;
 mod order;
 mod queue;
@@ -23,7 +25,9 @@ mod time;
 
 pub use accept::AcceptError;
 pub use broker::{Broker, BrokerError, MemoryBroker, RedisBroker};
+pub use census::Counted;
 pub use clock::QueueService;
+pub use counts::{Attempts, QueueCounts};
 pub use held::Delivery;
 pub use queue::{Outcome, Queue};
 pub use retry::RetryPolicy;

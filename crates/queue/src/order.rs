@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hearth_datastore::Standing;
-use hearth_models::FnId;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -37,9 +36,6 @@ struct State {
     away: bool,
     /// What it is to hear of.
     ready: Vec<Standing>,
-    /// What it said was next and cannot run here for now, and the functions whose calls these are.
-    aside: Vec<Standing>,
-    except: Vec<FnId>,
 }
 
 impl Order {
@@ -56,14 +52,9 @@ impl Order {
         self.noted.notify_one();
     }
 
-    /// What is next, for a node that has no room for the functions `except`. None: the broker is away.
-    pub(crate) async fn take(&self, at_most: usize, except: &[FnId]) -> Option<Vec<Standing>> {
-        if self.is_away() {
-            return None;
-        }
-        // What was laid aside may have its turn now.
-        let aside = self.now_without(except);
-        if !self.tell().await || !self.push(&aside).await {
+    /// What is next. None: the broker is away.
+    pub(crate) async fn take(&self, at_most: usize) -> Option<Vec<Standing>> {
+        if self.is_away() || !self.tell().await {
             return None;
         }
         match self.broker.take(at_most).await {
@@ -72,25 +63,6 @@ impl Order {
                 self.has_failed(&error);
                 None
             }
-        }
-    }
-
-    /// Notes which functions have no room. What was laid aside comes back when these are other ones than before.
-    fn now_without(&self, except: &[FnId]) -> Vec<Standing> {
-        let mut state = self.lock();
-        if state.except == except {
-            return Vec::new();
-        }
-        state.except = except.to_vec();
-        std::mem::take(&mut state.aside)
-    }
-
-    /// These calls were next and were not leased: they are of functions without room, or over.
-    pub(crate) fn lay_aside(&self, calls: impl Iterator<Item = Standing>) {
-        let mut state = self.lock();
-        if !state.except.is_empty() {
-            let room = MOST.saturating_sub(state.aside.len());
-            state.aside.extend(calls.take(room));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hearth_datastore::{
-    Cancelled, Depth, Lease, Leased, QueueStore, Result, Standing, StoreOperation, Submission, Terms, Verdict,
+    Advanced, Cancelled, Lease, Leased, QueueStore, Result, Standing, StoreOperation, Submission, Terms, Verdict,
 };
 use hearth_models::{AppId, Call, CallId, FnId, PerPage, Timestamp};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -11,10 +11,12 @@ use tokio::time::timeout;
 
 use crate::accept::Request;
 use crate::bounds::Bounds;
+use crate::census::Census;
+use crate::counts::{Counters, Ended, QueueCounts};
 use crate::held::Held;
 use crate::order::Order;
 use crate::time::QueueTime;
-use crate::{AcceptError, Broker, Delivery, QueueService, QueueSettings};
+use crate::{AcceptError, Broker, Counted, Delivery, QueueService, QueueSettings};
 
 /// What became of a call whose attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) work: Notify,
     /// Something may become due earlier than was known.
     pub(crate) due: Notify,
+    pub(crate) counters: Counters,
+    pub(crate) census: Census,
     bounds: Bounds,
     requests: mpsc::Sender<Request>,
 }
@@ -65,6 +69,8 @@ impl Queue {
             time: QueueTime::default(),
             work: Notify::new(),
             due: Notify::new(),
+            counters: Counters::default(),
+            census: Census::default(),
             bounds: Bounds::default(),
             requests,
         });
@@ -76,19 +82,26 @@ impl Queue {
     /// # Errors
     /// Why it was not queued.
     pub async fn accept(&self, submission: Submission) -> std::result::Result<(), AcceptError> {
-        let Shared { store, settings, bounds, requests, .. } = &*self.shared;
+        let Shared { store, settings, bounds, requests, counters, .. } = &*self.shared;
         let max = settings.max_per_app;
         match bounds.admit(&**store, submission.call.app_id, max).await {
             Ok(true) => {}
-            Ok(false) => return Err(AcceptError::Full { max }),
+            Ok(false) => {
+                counters.full.add(1);
+                return Err(AcceptError::Full { max });
+            }
             Err(error) => {
                 tracing::warn!(error = error.chain(), "a call could not be queued");
+                counters.failed.add(1);
                 return Err(AcceptError::Unavailable);
             }
         }
         let (done, accepted) = oneshot::channel();
         // Where so many wait for a commit already, waiting with them is no use.
-        requests.try_send(Request { submission, done }).map_err(|_full| AcceptError::Unavailable)?;
+        requests.try_send(Request { submission, done }).map_err(|_full| {
+            counters.failed.add(1);
+            AcceptError::Unavailable
+        })?;
         // The service ends without a word only after it was told to stop.
         accepted.await.unwrap_or(Err(AcceptError::Unavailable))
     }
@@ -105,8 +118,9 @@ impl Queue {
         let now = time.now();
         let terms = Terms { node: settings.node, except, now, until: now.after(settings.lease) };
         let taken = match order {
-            Some(order) => order.take(at_most, except).await,
-            None => None,
+            // Only the store can pass functions over: a broker would have to be emptied down to what may be taken.
+            Some(order) if except.is_empty() => order.take(at_most).await,
+            Some(_) | None => None,
         };
         let (found, leased) = match taken {
             Some(taken) => (taken.len(), self.lease(terms, &taken).await?),
@@ -130,12 +144,7 @@ impl Queue {
         let ids: Vec<CallId> = taken.iter().map(|call| call.call_id).collect();
         let Shared { store, settings, .. } = &*self.shared;
         let leased = settings.observed.ask(StoreOperation::Reserve, store.reserve_these(terms, &ids)).await;
-        let leased = leased.inspect_err(|_| self.shared.announce(taken))?;
-        if let Some(order) = &self.shared.order {
-            let was_leased = |call: &&Standing| leased.iter().any(|leased| leased.call.id == call.call_id);
-            order.lay_aside(taken.iter().filter(|call| !was_leased(call)).copied());
-        }
-        Ok(leased)
+        leased.inspect_err(|_| self.shared.announce(taken))
     }
 
     /// Waits until there may be something to reserve. One task at a time may wait.
@@ -156,6 +165,7 @@ impl Queue {
         }
         self.shared.store.give_back(&leases).await?;
         let standings: Vec<Standing> = deliveries.iter().map(|delivery| delivery.leased().standing()).collect();
+        deliveries.into_iter().for_each(|delivery| delivery.settle(Ended::GivenBack));
         self.shared.announce(&standings);
         Ok(())
     }
@@ -165,18 +175,25 @@ impl Queue {
     /// # Errors
     /// The store is away. The lease lapses then, which leads to another attempt just the same.
     pub async fn failed(&self, delivery: Delivery, verdict: Verdict) -> Result<Outcome> {
-        let Shared { store, settings, due, time, .. } = &*self.shared;
+        let Shared { store, settings, due, time, counters, .. } = &*self.shared;
         let (lease, now) = (delivery.leased().lease(), time.now());
         let Some(wait) = settings.retry.wait_after(lease.attempt) else {
             let error = format!("given up after {} attempts: {}", lease.attempt, verdict.error);
             let verdict = Verdict { error, ..verdict };
-            let buried = settings.observed.ask(StoreOperation::Delete, store.bury(lease, &verdict, now)).await?;
-            return Ok(if buried { Outcome::Dead } else { Outcome::Lost });
+            if !settings.observed.ask(StoreOperation::Delete, store.bury(lease, &verdict, now)).await? {
+                return Ok(Outcome::Lost);
+            }
+            delivery.settle(Ended::GivenUp);
+            counters.dead.add(1);
+            return Ok(Outcome::Dead);
         };
         let at = now.after(wait);
-        let retried = store.retry(lease, at).await?;
+        if !store.retry(lease, at).await? {
+            return Ok(Outcome::Lost);
+        }
+        delivery.settle(Ended::Retried);
         due.notify_one();
-        Ok(if retried { Outcome::Retried(at) } else { Outcome::Lost })
+        Ok(Outcome::Retried(at))
     }
 
     /// Ends a call that cannot be run any more, for good.
@@ -185,8 +202,12 @@ impl Queue {
     /// The store is away. The lease lapses then.
     pub async fn discard(&self, delivery: Delivery, verdict: Verdict) -> Result<bool> {
         let Shared { store, settings, time, .. } = &*self.shared;
-        let discarded = store.discard(delivery.leased().lease(), &verdict, time.now());
-        settings.observed.ask(StoreOperation::Delete, discarded).await
+        let discarding = store.discard(delivery.leased().lease(), &verdict, time.now());
+        let discarded = settings.observed.ask(StoreOperation::Delete, discarding).await?;
+        if discarded {
+            delivery.settle(Ended::Discarded);
+        }
+        Ok(discarded)
     }
 
     /// Cancels a call. If it runs here, its delivery is [lost](Delivery::lost) at once; if it runs elsewhere, when its
@@ -196,6 +217,9 @@ impl Queue {
     /// As [`QueueStore::cancel`].
     pub async fn cancel(&self, app_id: AppId, call_id: CallId) -> Result<Cancelled> {
         let cancelled = self.shared.store.cancel(app_id, call_id, self.shared.time.now()).await?;
+        if matches!(cancelled, Cancelled::Waiting | Cancelled::Running(_)) {
+            self.shared.counters.cancelled.add(1);
+        }
         if let Cancelled::Running(lease) = cancelled {
             let held = self.shared.held.holdings();
             self.shared.held.lose(held.into_iter().filter(|holding| holding.lease == lease));
@@ -218,6 +242,7 @@ impl Queue {
     pub async fn redrive(&self, app_id: AppId, call_id: CallId) -> Result<Call> {
         let Shared { store, settings, .. } = &*self.shared;
         let again = store.redrive(settings.node, app_id, call_id).await?;
+        self.shared.counters.redriven.add(1);
         let call = again.call.clone();
         self.shared.announce(&[again.standing()]);
         Ok(call)
@@ -232,20 +257,32 @@ impl Queue {
         let Shared { store, settings, time, .. } = &*self.shared;
         let last = settings.retry.attempts.get();
         let released = store.release_own(settings.node, time.now(), last).await?;
+        self.shared.count(&released);
         self.shared.announce(&released.lapsed);
         Ok(released.lapsed.len() + released.dead.len())
     }
 
-    /// How full the queue is. Walks all of it.
-    ///
-    /// # Errors
-    /// As [`QueueStore::depth`].
-    pub async fn depth(&self) -> Result<Depth> {
-        self.shared.store.depth().await
+    /// What this process has done.
+    #[must_use]
+    pub fn counts(&self) -> QueueCounts {
+        self.shared.counters.with(self.shared.held.attempts())
+    }
+
+    /// How full the queue was when it was last counted: seconds ago, and longer where counting takes long. None: it has
+    /// not been counted yet.
+    #[must_use]
+    pub fn counted(&self) -> Option<Counted> {
+        self.shared.census.last()
     }
 }
 
 impl Shared {
+    /// Leases lapsed, and calls were given up with them.
+    pub(crate) fn count(&self, advanced: &Advanced) {
+        self.counters.lapsed.add(advanced.lapsed.len() + advanced.dead.len());
+        self.counters.dead.add(advanced.dead.len());
+    }
+
     /// These calls are ready.
     pub(crate) fn announce(&self, ready: &[Standing]) {
         if ready.is_empty() {

@@ -19,7 +19,7 @@ use hearth_models::{Error, FnId, Reason};
 use hearth_queue::{Delivery, Queue};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::Agent;
@@ -50,6 +50,11 @@ pub(crate) enum Ended {
     Failed { error: Error, started: bool },
 }
 
+/// To look past the calls of functions without room may be to look at all that waits. So it takes no more than one part in
+/// so many of the time, whatever is queued meanwhile.
+const PAUSE: u32 = 10;
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// While the engine is away, it is asked again so often.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -78,6 +83,8 @@ impl Background {
         let mut calls = JoinSet::new();
         // What the last look into the queue left out, if it found less than it asked for: there is nothing else.
         let mut left: Option<Vec<FnId>> = None;
+        // Kept over all turns, or it would begin to wait anew with each of them.
+        let mut news = Box::pin(news(&runner.queue, Instant::now()));
         while !cancel.is_cancelled() {
             runner.give_back(std::iter::from_fn(|| calls.try_join_next()).filter_map(unbegun).collect()).await;
             if !runner.has_engine().await {
@@ -86,13 +93,16 @@ impl Background {
             }
             let ask = runner.ask();
             if let Some(ask) = ask.as_ref().filter(|ask| is_worth(ask, left.as_deref())) {
+                let begun = Instant::now();
                 left = runner.take(ask, &mut calls, &cancel).await;
+                let pause = if ask.except.is_empty() { Duration::ZERO } else { PAUSE * begun.elapsed() };
+                news.set(self::news(&runner.queue, Instant::now() + pause.min(LONGEST_PAUSE)));
                 continue;
             }
             let may_change = ask.is_none() || left.as_ref().is_some_and(|left| !left.is_empty());
             tokio::select! {
                 () = cancel.cancelled() => {}
-                () = runner.queue.wait(), if left.is_some() => left = None,
+                () = &mut news, if left.is_some() => left = None,
                 () = runner.gate.changed() => {}
                 () = sleep(LOOK_AGAIN), if may_change => {}
             }
@@ -104,6 +114,12 @@ impl Background {
             runner.give_back(back).await;
         }
     }
+}
+
+/// Returns when there may be something new in the queue, not before `from`.
+async fn news(queue: &Queue, from: Instant) {
+    sleep_until(from).await;
+    queue.wait().await;
 }
 
 /// Whether the queue may have something to answer that it had not when all but the calls of `left` were taken.

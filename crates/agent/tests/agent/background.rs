@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use hearth_agent::{Agent, Background, Invocation, Metrics, Request, Settings, Timing, Via, submission};
 use hearth_datastore::{
-    Datastore, DefinitionStore, Definitions, DefinitionsSettings, Node, Recorder, RecorderSettings, Standing, open,
+    Datastore, DefinitionStore, Definitions, DefinitionsSettings, Node, Recorder, RecorderSettings, Standing,
+    Submission, open,
 };
 use hearth_drivers::scripted::programs::{cat, exit, hang, http_echo, json_echo};
 use hearth_drivers::scripted::{Ledger, Program, Script, ScriptedDriver, Step};
@@ -94,6 +95,13 @@ impl Stand {
     }
 
     async fn submit_to(&self, path: &str, body: impl Into<Bytes>) -> CallId {
+        let submission = self.submission(path, body).await;
+        let id = submission.call.id;
+        self.queue.accept(submission).await.unwrap();
+        id
+    }
+
+    async fn submission(&self, path: &str, body: impl Into<Bytes>) -> Submission {
         let resolved = self.store.resolve("app", path).await.unwrap();
         let invocation = Invocation {
             id: CallId::generate(),
@@ -114,9 +122,7 @@ impl Stand {
                 params: vec![("app", "app".to_owned())],
             },
         };
-        let submission = submission(&invocation, body.into(), Priority::default(), Duration::ZERO).unwrap();
-        self.queue.accept(submission).await.unwrap();
-        invocation.id
+        submission(&invocation, body.into(), Priority::default(), Duration::ZERO).unwrap()
     }
 
     async fn call(&self, id: CallId) -> Call {
@@ -338,6 +344,24 @@ async fn a_container_that_vanishes_or_is_killed_takes_no_call_along() {
         assert_eq!(stand.until(id, Status::Success).await.attempts, 2, "{exit:?}");
         stand.ends_clean().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_server_queued_is_found_while_a_function_has_no_room() {
+    let stand = Stand::new(Script::new(hang()), |settings| settings.max_containers_per_function = 1).await;
+    stand.route("http").await;
+    stand.driver.script("quick", Script::new(http_echo()));
+    stand.definitions.upsert_route("app", "/quick", route("quick", "http", 128)).await.unwrap();
+    stand.submit("x").await;
+    stand.until_busy(1).await;
+    // It waits for room, for as long as this test lasts.
+    stand.submit("x").await;
+    let submission = stand.submission("/quick", "y").await;
+    let other = Node { server_id: ServerId::generate(), instance_id: InstanceId::generate() };
+    // Nobody tells: the databases of several servers need not.
+    stand.store.clone().queue().accept(other, std::slice::from_ref(&submission)).await.unwrap();
+    stand.until(submission.call.id, Status::Success).await;
+    stand.ends_clean().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

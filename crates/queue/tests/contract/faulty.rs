@@ -22,6 +22,9 @@ pub(crate) struct Faulty {
     ahead_ms: AtomicU64,
     /// Whoever holds it holds up what is accepted.
     pub(crate) accepting: Mutex<()>,
+    /// Whoever holds it holds up who counts the calls of an app.
+    pub(crate) counting: Mutex<()>,
+    pub(crate) counts: AtomicUsize,
     pub(crate) advances: AtomicUsize,
     pub(crate) most_renewed: AtomicUsize,
 }
@@ -34,6 +37,8 @@ impl Faulty {
             locked: AtomicBool::default(),
             ahead_ms: AtomicU64::default(),
             accepting: Mutex::default(),
+            counting: Mutex::default(),
+            counts: AtomicUsize::default(),
             advances: AtomicUsize::default(),
             most_renewed: AtomicUsize::default(),
         })
@@ -69,6 +74,13 @@ macro_rules! forward {
                 self.there()?;
                 let _goes_on = self.accepting.lock().await;
                 self.inner.accept(node, group).await
+            }
+
+            async fn waiting(&self, app_id: AppId) -> Result<u64> {
+                self.there()?;
+                self.counts.fetch_add(1, Ordering::SeqCst);
+                let _goes_on = self.counting.lock().await;
+                self.inner.waiting(app_id).await
             }
 
             async fn clock(&self) -> Result<Timestamp> {
@@ -117,7 +129,6 @@ forward! {
     fn cancel(&self, app_id: AppId, call_id: CallId, now: Timestamp) -> Cancelled;
     fn dead(&self, app_id: AppId, cursor: Option<&str>, per_page: PerPage) -> Vec<Call>;
     fn redrive(&self, node: Node, app_id: AppId, call_id: CallId) -> Submission;
-    fn waiting(&self, app_id: AppId) -> u64;
     fn depth(&self) -> Depth;
     fn listen(&self, node: Node) -> Option<Box<dyn News>>;
     fn ready(&self, after: Option<CallId>, at_most: usize) -> Vec<Standing>;

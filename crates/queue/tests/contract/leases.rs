@@ -1,8 +1,10 @@
-use hearth_datastore::{Cancelled, Verdict};
-use hearth_models::{Error, PerPage, Reason, Status, Timestamp};
-use hearth_queue::Outcome;
+use std::time::Duration;
 
-use crate::stand::{Stand, eventually, submission};
+use hearth_datastore::{Cancelled, Depth, Verdict};
+use hearth_models::{Error, PerPage, Reason, Status, Timestamp};
+use hearth_queue::{AcceptError, Attempts, Outcome, QueueCounts, QueueSettings};
+
+use crate::stand::{Stand, delayed, eventually, node, quick, submission};
 
 fn verdict() -> Verdict {
     Verdict { reason: Reason::Platform, error: "container engine unavailable".to_owned() }
@@ -97,4 +99,40 @@ pub(crate) async fn a_cancelled_call_is_lost_to_who_runs_it(mut stand: Stand) {
         assert_eq!(stand.status(*id).await, (Status::Cancelled, 1));
         assert_eq!(server.queue.cancel(stand.app.id, *id).await.unwrap(), Cancelled::Ended);
     }
+}
+
+pub(crate) async fn all_that_is_done_is_counted(mut stand: Stand) {
+    let server = stand.server(QueueSettings { max_per_app: 4, ..quick(node()) }).await;
+    let dead = server.accept(&submission(stand.app.id, 0)).await;
+    while server.queue.failed(server.next().await, verdict()).await.unwrap() != Outcome::Dead {}
+    let again = server.queue.redrive(stand.app.id, dead).await.unwrap();
+    let delivery = server.next().await;
+    server.queue.cancel(stand.app.id, again.id).await.unwrap();
+    drop(delivery);
+    server.accept(&submission(stand.app.id, 0)).await;
+    server.queue.give_back(vec![server.next().await]).await.unwrap();
+    let delivery = server.next().await;
+    stand.succeed(server.node, &delivery).await;
+    delivery.recorded(|| false);
+    server.accept(&submission(stand.app.id, 0)).await;
+    assert!(server.queue.discard(server.next().await, verdict()).await.unwrap());
+    while server.queue.accept(delayed(stand.app.id, Duration::from_secs(60))).await.is_ok() {}
+    let refused = server.queue.accept(submission(stand.app.id, 0)).await;
+    assert_eq!(refused, Err(AcceptError::Full { max: 4 }));
+    let counts = server.queue.counts();
+    let attempts = Attempts { leased: 7, recorded: 1, retried: 2, given_up: 1, given_back: 1, discarded: 1, lost: 1 };
+    let QueueCounts { accepted, full, failed, cancelled, lapsed, dead, redriven, .. } = counts;
+    assert_eq!(counts.attempts, attempts);
+    assert_eq!((failed, cancelled, lapsed, dead, redriven), (0, 1, 0, 1, 1));
+    assert!(accepted >= 4 && full >= 2, "{counts:?}");
+}
+
+pub(crate) async fn a_server_knows_how_full_the_queue_is(mut stand: Stand) {
+    let (ready, later) = (submission(stand.app.id, 1), delayed(stand.app.id, Duration::from_secs(60)));
+    let oldest = ready.due_at;
+    stand.rows().accept(node(), &[submission(stand.app.id, 2), ready, later]).await.unwrap();
+    let server = stand.still().await;
+    eventually("it is counted", async || server.queue.counted().is_some()).await;
+    let counted = server.queue.counted().unwrap();
+    assert_eq!(counted.depth, Depth { ready: 2, delayed: 1, leased: 0, dead: 0, oldest: Some(oldest) });
 }

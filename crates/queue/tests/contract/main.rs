@@ -33,9 +33,11 @@ macro_rules! every_test {
                 a_delayed_call_comes_at_its_time_by_itself
                 accepts_that_come_together_are_all_stored
                 an_app_has_a_bound
+                the_calls_of_an_app_are_counted_by_one_for_all
                 what_cannot_be_stored_is_not_accepted
                 two_servers_share_the_work
                 functions_without_room_hold_up_nobody
+                a_function_without_room_keeps_its_place_in_the_order
                 a_call_that_cannot_run_any_more_ends
             }
             leases {
@@ -45,6 +47,8 @@ macro_rules! every_test {
                 a_failed_call_is_tried_again_and_then_given_up
                 a_redriven_call_comes_again
                 a_cancelled_call_is_lost_to_who_runs_it
+                all_that_is_done_is_counted
+                a_server_knows_how_full_the_queue_is
             }
             clock {
                 a_call_outlives_an_outage_that_is_longer_than_its_lease

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hearth_datastore::Verdict;
@@ -72,6 +73,29 @@ pub(crate) async fn an_app_has_a_bound(mut stand: Stand) {
     eventually("there is room", again).await;
 }
 
+pub(crate) async fn the_calls_of_an_app_are_counted_by_one_for_all(mut stand: Stand) {
+    let server = stand.still().await;
+    server.accept(&submission(stand.app.id, 0)).await;
+    assert_eq!(server.store.counts.load(Ordering::SeqCst), 1);
+    let held_up = server.store.counting.lock().await;
+    // One of these finds the count out of date and asks for a new one, in vain for now.
+    let mut accepts = JoinSet::new();
+    eventually("somebody counts", async || {
+        let (queue, submission) = (server.queue.clone(), submission(stand.app.id, 0));
+        accepts.spawn(async move { queue.accept(submission).await.unwrap() });
+        server.store.counts.load(Ordering::SeqCst) == 2
+    })
+    .await;
+    for _ in 0..20 {
+        server.accept(&submission(stand.app.id, 0)).await;
+    }
+    assert_eq!(server.store.counts.load(Ordering::SeqCst), 2, "others go by what is known");
+    drop(held_up);
+    while let Some(accepted) = accepts.join_next().await {
+        accepted.unwrap();
+    }
+}
+
 pub(crate) async fn what_cannot_be_stored_is_not_accepted(mut stand: Stand) {
     let server = stand.still().await;
     let (here, gone) = (submission(stand.app.id, 0), submission(AppId::generate(), 0));
@@ -117,6 +141,25 @@ pub(crate) async fn functions_without_room_hold_up_nobody(mut stand: Stand) {
     let rest = server.queue.reserve(9, &[]).await.unwrap();
     let expected: Vec<_> = all[1..5].iter().map(|submission| submission.call.id).collect();
     assert_eq!(rest.iter().map(|delivery| delivery.leased().call.id).collect::<Vec<_>>(), expected);
+}
+
+pub(crate) async fn a_function_without_room_keeps_its_place_in_the_order(mut stand: Stand) {
+    let server = stand.still().await;
+    let all: Vec<_> = (0..6).map(|_| submission(stand.app.id, 0)).collect();
+    for submission in &all {
+        server.accept(submission).await;
+    }
+    let full: Vec<_> = all.iter().map(|submission| submission.call.fn_id).collect();
+    assert_eq!(server.queue.reserve(3, &full).await.unwrap().len(), 0);
+    if let Some(broker) = &server.broker {
+        let mut next = Vec::new();
+        eventually("the broker was told", async || {
+            next = broker.take(1).await.unwrap();
+            !next.is_empty()
+        })
+        .await;
+        assert_eq!(next[0].call_id, all[0].call.id, "nobody who cannot run it takes it out");
+    }
 }
 
 pub(crate) async fn a_call_that_cannot_run_any_more_ends(mut stand: Stand) {
