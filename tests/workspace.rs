@@ -20,8 +20,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         "hearth",
         &["hearth-models", "hearth-drivers", "hearth-datastore", "hearth-queue", "hearth-agent", "hearth-server"],
     ),
-    // The load harness drives the server from outside, and the engine beside it.
-    ("hearth-bench", &["hearth-models", "hearth-drivers", "hearth-datastore"]),
+    // The load harness drives the server from outside, and the engine beside it; and it queues calls as the agent does.
+    ("hearth-bench", &["hearth-models", "hearth-drivers", "hearth-datastore", "hearth-agent"]),
     // The torture harness drives servers from outside, and looks at what they left in their store.
     ("hearth-torture", &["hearth-models", "hearth-datastore"]),
 ];

@@ -11,7 +11,7 @@ use crate::bare::Bare;
 use crate::census::Census;
 use crate::client::{Caller, Connection};
 use crate::function::{Function, Recording, create_app};
-use crate::load::Load;
+use crate::load::{Exchange, Load};
 use crate::options::{Options, Pace};
 use crate::report::{Report, Section};
 use crate::sample::Figures;
@@ -138,10 +138,10 @@ impl Bench {
 }
 
 /// Begins a load on the server that is process `pid`, and ends it when `condition` has come to pass.
-pub(crate) async fn watched(
+pub(crate) async fn watched<E: Exchange>(
     pid: u32,
     census: &Census,
-    begin: impl FnOnce() -> Load<Caller>,
+    begin: impl FnOnce() -> Load<E>,
     condition: impl Future<Output = Result<()>>,
 ) -> Result<Figures> {
     let (watch, before) = (Watch::begin(pid)?, census.started());

@@ -44,7 +44,7 @@ impl Connection {
     }
 
     /// Sends `request` and hands the status and the body of its answer to `check`.
-    async fn exchange<T>(&mut self, request: &[u8], check: impl Fn(u16, &[u8]) -> Result<T>) -> Result<T> {
+    pub(crate) async fn exchange<T>(&mut self, request: &[u8], check: impl Fn(u16, &[u8]) -> Result<T>) -> Result<T> {
         self.stream.write_all(request).await.context("the request was not taken")?;
         loop {
             if let Some(answer) = Framing::Http.parse(&self.buffer)? {
@@ -78,10 +78,15 @@ impl Connection {
 
 /// The bytes of a request.
 pub(crate) fn request(method: &str, path: &str, body: &[u8]) -> Bytes {
+    request_with(method, path, "", body)
+}
+
+/// The same with `headers`, each of which ends its line.
+pub(crate) fn request_with(method: &str, path: &str, headers: &str, body: &[u8]) -> Bytes {
     let length = body.len();
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: hearth-bench\r\nAccept: */*\r\n\
-         Content-Type: text/plain\r\nContent-Length: {length}\r\n\r\n"
+         Content-Type: text/plain\r\n{headers}Content-Length: {length}\r\n\r\n"
     );
     [head.as_bytes(), body].concat().into()
 }

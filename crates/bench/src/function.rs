@@ -8,15 +8,16 @@ use serde_json::json;
 
 use crate::answer::Framing;
 use crate::client::{Caller, Connection};
+use crate::submitter::Submitter;
 
 /// The app that all functions are in.
-const APP: &str = "bench";
+pub(crate) const APP: &str = "bench";
 
 /// The variable that tells the fixture what to do.
 const SCRIPT: &str = "HEARTH_SCRIPT";
 
 /// What a call sends, and gets back.
-const BODY: &[u8] = b"thirty-two bytes that come back.";
+pub(crate) const BODY: &[u8] = b"thirty-two bytes that come back.";
 
 /// A function: what the fixture is told to do, and how it is reached.
 #[derive(Clone, Debug)]
@@ -25,6 +26,7 @@ pub(crate) struct Function {
     format: Format,
     script: &'static str,
     memory_mb: u64,
+    call_type: &'static str,
     answers: Answers,
 }
 
@@ -79,25 +81,30 @@ impl Format {
 // === impl Function ===
 
 impl Function {
+    fn new(name: impl Into<String>, script: &'static str) -> Self {
+        let (format, answers) = (Format::Http, Answers::TheRequest);
+        Self { name: name.into(), format, script, memory_mb: 128, call_type: "sync", answers }
+    }
+
     /// It echoes what it gets.
     pub(crate) fn silent(name: impl Into<String>, format: Format) -> Self {
-        Self { name: name.into(), format, script: "echo", memory_mb: 128, answers: Answers::TheRequest }
+        Self { format, ..Self::new(name, "echo") }
     }
 
     /// It writes a line to its log first.
     pub(crate) fn logging(name: impl Into<String>, format: Format) -> Self {
         let script = "stderr a line of a log as functions write them, for every call one of them; echo";
-        Self { name: name.into(), format, script, memory_mb: 128, answers: Answers::TheRequest }
+        Self { format, ..Self::new(name, script) }
     }
 
     /// It sleeps, as `script` says, and echoes.
     pub(crate) fn sleeping(name: impl Into<String>, script: &'static str) -> Self {
-        Self { name: name.into(), format: Format::Http, script, memory_mb: 64, answers: Answers::TheRequest }
+        Self { memory_mb: 64, ..Self::new(name, script) }
     }
 
     /// It answers with ten megabytes.
     pub(crate) fn large(name: impl Into<String>, format: Format) -> Self {
-        Self { name: name.into(), format, script: "big 10m", memory_mb: 128, answers: Answers::Letters(10 << 20) }
+        Self { format, answers: Answers::Letters(10 << 20), ..Self::new(name, "big 10m") }
     }
 
     /// What an answer has to be.
@@ -108,8 +115,27 @@ impl Function {
         }
     }
 
+    /// The same, but its calls are queued.
+    pub(crate) fn queued(self) -> Self {
+        Self { call_type: "async", ..self }
+    }
+
     fn path(&self) -> String {
         format!("/r/{APP}/{}", self.name)
+    }
+
+    /// Its route, as paths of API v1 name it.
+    pub(crate) fn route_path(&self) -> String {
+        format!("/{}", self.name)
+    }
+
+    /// Clients that queue calls of it, to begin after so many seconds, each with a connection of its own.
+    pub(crate) async fn submitters(&self, address: SocketAddr, count: usize, delay: u32) -> Result<Vec<Submitter>> {
+        let mut submitters = Vec::with_capacity(count);
+        for _ in 0..count {
+            submitters.push(Submitter::connect(address, &self.path(), BODY, delay).await?);
+        }
+        Ok(submitters)
     }
 
     /// Clients that call it, each with a connection of its own.
@@ -141,6 +167,7 @@ impl Function {
         let route = json!({ "route": {
             "image": image,
             "format": self.format.name(),
+            "type": self.call_type,
             "memory": self.memory_mb,
             "timeout": 60,
             "idle_timeout": 60,

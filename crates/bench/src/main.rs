@@ -19,6 +19,7 @@ mod sample;
 mod scenarios;
 mod server;
 mod stage;
+mod submitter;
 mod table;
 mod usage;
 

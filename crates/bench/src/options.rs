@@ -62,6 +62,12 @@ pub(crate) struct Pace {
     pub(crate) growths: usize,
     /// Calls that are stored before some of them are trimmed.
     pub(crate) history: usize,
+    /// Calls that are queued at once, to see how soon they have ended.
+    pub(crate) queued: usize,
+    /// Calls that are queued one by one, to see how soon they begin.
+    pub(crate) starts: usize,
+    /// A server with nothing to do is watched for so long.
+    pub(crate) idle: Duration,
     /// A run that takes longer is given up.
     pub(crate) limit: Duration,
 }
@@ -90,7 +96,10 @@ impl Pace {
         sleepers: 64,
         growths: 2,
         history: 1_000_000,
-        limit: Duration::from_mins(30),
+        queued: 10_000,
+        starts: 500,
+        idle: Duration::from_secs(20),
+        limit: Duration::from_mins(40),
     };
 
     const QUICK: Self = Self {
@@ -102,6 +111,9 @@ impl Pace {
         sleepers: 16,
         growths: 1,
         history: 20_000,
+        queued: 1_000,
+        starts: 20,
+        idle: Duration::from_secs(2),
         limit: Duration::from_mins(3),
     };
 }

@@ -36,6 +36,14 @@ pub(crate) struct Figures {
 // === impl Window ===
 
 impl Window {
+    /// What was seen of calls that nobody waited for, and what the server used.
+    pub(crate) fn observed(latencies: Vec<Duration>, elapsed: Duration, server: Usage) -> Self {
+        let mut window = Self { server: Some(server), ..Self::default() };
+        window.add(latencies, 0, None);
+        window.close(elapsed);
+        window
+    }
+
     pub(crate) fn add(&mut self, latencies: Vec<Duration>, errors: usize, first_error: Option<String>) {
         if self.latencies.is_empty() {
             self.latencies = latencies;

@@ -8,6 +8,7 @@ mod hot;
 mod idle;
 mod large;
 mod mixed;
+mod queue;
 mod records;
 mod sleeper;
 mod stream;
@@ -37,6 +38,10 @@ pub(crate) enum Scenario {
     Mixed,
     Burst,
     Records,
+    QueueAccept,
+    QueueDrain,
+    QueueStart,
+    QueueIdle,
     Trimming,
 }
 
@@ -44,7 +49,7 @@ pub(crate) enum Scenario {
 
 impl Scenario {
     /// All of them, in the order in which they run: memory is looked at first, before there was any load.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::Idle,
         Self::HotHttp,
         Self::HotHttpLogging,
@@ -61,6 +66,10 @@ impl Scenario {
         Self::Mixed,
         Self::Burst,
         Self::Records,
+        Self::QueueAccept,
+        Self::QueueDrain,
+        Self::QueueStart,
+        Self::QueueIdle,
         Self::Trimming,
     ];
 
@@ -82,6 +91,10 @@ impl Scenario {
             Self::Mixed => "mixed",
             Self::Burst => "burst",
             Self::Records => "records",
+            Self::QueueAccept => "queue-accept",
+            Self::QueueDrain => "queue-drain",
+            Self::QueueStart => "queue-start",
+            Self::QueueIdle => "queue-idle",
             Self::Trimming => "trimming",
         }
     }
@@ -121,6 +134,10 @@ impl Scenario {
             Self::Mixed => mixed::run(bench, name).await,
             Self::Burst => burst::run(bench, name).await,
             Self::Records => records::run(bench, name).await,
+            Self::QueueAccept => queue::accept(bench, name).await,
+            Self::QueueDrain => queue::drain(bench, name).await,
+            Self::QueueStart => queue::start(bench, name).await,
+            Self::QueueIdle => queue::idle(bench, name).await,
             Self::Trimming => trimming::run(bench, name).await,
         }
     }

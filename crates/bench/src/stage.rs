@@ -17,6 +17,7 @@ use crate::function::{Function, create_app};
 use crate::load::Load;
 use crate::sample::Figures;
 use crate::server::{Server, data_below, sqlite_url};
+use crate::usage::{Usage, Watch};
 
 /// What it takes to start another server.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ pub(crate) struct Guest {
     pub(crate) server: Server,
     census: Census,
     image: String,
-    url: String,
+    pub(crate) url: String,
 }
 
 // === impl Stage ===
@@ -122,6 +123,29 @@ impl Guest {
     ) -> Result<Figures> {
         let callers = function.callers(self.address(), count).await?;
         watched(self.server.pid, &self.census, || Load::begin_every(callers, pause), condition).await
+    }
+
+    /// Lets `count` clients queue calls of `function` for `time`, to begin after so many seconds.
+    pub(crate) async fn submit(
+        &self,
+        function: &Function,
+        count: usize,
+        delay: u32,
+        time: Duration,
+    ) -> Result<Figures> {
+        let submitters = function.submitters(self.address(), count, delay).await?;
+        let over = async {
+            sleep(time).await;
+            Ok(())
+        };
+        watched(self.server.pid, &self.census, || Load::begin(submitters), over).await
+    }
+
+    /// What the server uses until `condition` has come to pass, beside it.
+    pub(crate) async fn watch<T>(&self, condition: impl Future<Output = Result<T>>) -> Result<(T, Usage)> {
+        let (watch, before) = (Watch::begin(self.server.pid)?, self.census.started());
+        let came = condition.await?;
+        Ok((came, watch.end(self.census.started() - before)?))
     }
 
     /// The value of a metric without labels.
