@@ -1,7 +1,10 @@
 //! Asynchronous calls: accepted, seen at every moment, and run whatever happens to the server.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use hearth_datastore::{Node, Terms, Verdict};
+use hearth_models::{InstanceId, Reason, ServerId, Timestamp};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -149,4 +152,50 @@ async fn a_stop_in_good_order_loses_nothing_and_repeats_nothing() {
         assert!(record.get("attempts").is_none(), "begun twice: {record}");
     }
     server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_was_given_up_runs_with_its_own_request_once_it_is_redriven() {
+    let server = Server::start().await;
+    deploy(&server).await;
+    server.route("/sync").create().await;
+    let body: Vec<u8> = (0..=255u8).rev().cycle().take(70_000).collect();
+    let expected = server.call("/sync").script("digest").body(body.clone()).send().await.text().to_owned();
+    let late = server.call("/http").header("Fn-Delay", "3600").script("stderr seen; digest").body(body);
+    let dead = accepted(&late.send().await);
+    let (_, options) = server.stop(Signal::TERM).await;
+    give_up(&format!("sqlite3://{}/data/hearth.db", options.directory().display())).await;
+
+    let server = options.start().await;
+    let record = call(&server, &dead).await;
+    assert_eq!((record["status"].as_str(), record["error"].as_str()), (Some("error"), Some("the tenth time")));
+    let listed = server.get(&format!("/v1/apps/{APP}/dead-calls")).send().await.json();
+    assert_eq!((listed["calls"][0]["id"].as_str(), listed["calls"].as_array().unwrap().len()), (Some(&*dead), 1));
+    let redrive = format!("/v1/apps/{APP}/dead-calls/{dead}/redrive");
+    let reply = server.post(&redrive).send().await;
+    assert_eq!(reply.status, 202, "{reply:?}");
+    let again = reply.json()["call_id"].as_str().unwrap().to_owned();
+    let record = until(&server, &again, "success").await;
+    assert_eq!((record["path"].as_str(), record.get("attempts")), (Some("/http"), None), "{record}");
+    let log = log(&server, &again).await;
+    assert!(log.contains("seen") && log.contains(expected.trim_end()), "{expected} in {log}");
+    assert_eq!(server.post(&redrive).send().await.status, 404, "once");
+    let metrics = server.metrics().await;
+    assert_eq!((metrics.value("hearth_queue_redriven_total"), metrics.value("hearth_queue_leases_held")), (1.0, 0.0));
+    server.finish().await;
+}
+
+/// Lets the only call of this queue be given up, as if another server had failed to run it.
+async fn give_up(url: &str) {
+    let store = hearth_datastore::open(url).await.unwrap();
+    let queue = std::sync::Arc::clone(&store).queue();
+    let later = Timestamp::now().after(Duration::from_secs(7200));
+    assert_eq!(queue.advance_delays(later).await.unwrap().due.len(), 1);
+    let node = Node { server_id: ServerId::generate(), instance_id: InstanceId::generate() };
+    let terms = Terms { node, except: &[], now: later, until: later.after(Duration::from_secs(30)) };
+    let leased = queue.reserve(terms, 9).await.unwrap();
+    assert_eq!(leased.len(), 1);
+    let verdict = Verdict { reason: Reason::Platform, error: "the tenth time".to_owned() };
+    assert!(queue.bury(leased[0].lease(), &verdict, Timestamp::now()).await.unwrap());
+    store.close().await;
 }

@@ -14,6 +14,7 @@ mod execution;
 mod hostile;
 mod operations;
 mod queue;
+mod queued_calls;
 mod redirects;
 mod routes;
 mod test_app;

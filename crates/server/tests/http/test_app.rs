@@ -9,7 +9,7 @@ use hearth_agent::{Agent, Background};
 use hearth_datastore::{Datastore, DefinitionStore, Definitions, Node, Recorder, RecorderSettings};
 use hearth_drivers::scripted::{Program, Script, ScriptedDriver};
 use hearth_models::{InstanceId, ServerId};
-use hearth_queue::{Queue, QueueSettings};
+use hearth_queue::{Queue, QueueSettings, RetryPolicy};
 use hearth_server::{LogLevel, Parts, Readiness, Server, Serving, Settings};
 use http::Request;
 use http_body_util::Full;
@@ -26,6 +26,8 @@ pub(crate) struct Options {
     pub(crate) server: Settings,
     pub(crate) agent: hearth_agent::Settings,
     pub(crate) driver: ScriptedDriver,
+    /// What becomes of queued calls that fail for a reason which is not their function's; the default unless given.
+    pub(crate) retry: Option<RetryPolicy>,
 }
 
 /// A server that runs.
@@ -33,6 +35,8 @@ pub(crate) struct Options {
 pub(crate) struct TestApp {
     pub(crate) address: SocketAddr,
     pub(crate) datastore: Arc<dyn Datastore>,
+    /// Where `datastore` is.
+    pub(crate) url: String,
     pub(crate) driver: ScriptedDriver,
     pub(crate) readiness: Readiness,
     pub(crate) serving: Serving,
@@ -78,6 +82,11 @@ impl Options {
         self
     }
 
+    pub(crate) fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
     pub(crate) async fn start(self) -> TestApp {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite3://{}/hearth.db", directory.path().display());
@@ -95,8 +104,9 @@ impl Options {
         let driver: Arc<ScriptedDriver> = Arc::new(self.driver.clone());
         let agent = Agent::start(Arc::clone(&driver) as _, recorder.clone(), metrics, self.agent);
         hearth_agent::register_occupancy(&registry, agent.clone()).unwrap();
-        let (queue, service) =
-            Queue::new(Arc::clone(&store).queue(), None, QueueSettings { max_per_app: 3, ..QueueSettings::new(node) });
+        let defaults = QueueSettings::new(node);
+        let queueing = QueueSettings { max_per_app: 3, retry: self.retry.unwrap_or(defaults.retry), ..defaults };
+        let (queue, service) = Queue::new(Arc::clone(&store).queue(), None, queueing);
         tasks.spawn(service.run(CancellationToken::new()));
         let background = Background::new(agent.clone(), queue.clone(), Arc::clone(&datastore), Arc::clone(&store) as _);
         let stop = CancellationToken::new();
@@ -117,6 +127,7 @@ impl Options {
         TestApp {
             address: serving.address(),
             datastore: store,
+            url,
             driver: self.driver,
             readiness,
             serving,
