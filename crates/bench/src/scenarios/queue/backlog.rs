@@ -84,7 +84,7 @@ impl Backlog {
             id: CallId::generate(),
             app: Arc::clone(&found.app),
             function: Arc::clone(&found.function),
-            trigger: Some(Arc::clone(&found.trigger)),
+            trigger: found.trigger.clone(),
             fn_path: Arc::clone(&found.fn_path),
             timing: Timing::FromAccept,
             arrived: Instant::now(),
