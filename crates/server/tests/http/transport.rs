@@ -1,6 +1,7 @@
 //! Connections: slow clients, too many of them, broken requests, and how a server ends.
 
 use std::io::{Read, Write};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use hearth_drivers::Exit;
@@ -109,6 +110,41 @@ async fn connections_over_the_limit_wait_their_turn() {
     drop(first);
     timeout(PATIENCE, second.read_u8()).await.expect("its turn comes").unwrap();
     drop(second);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_headers_than_are_read_are_refused() {
+    let app = TestApp::start().await;
+    for (headers, status) in [(100, "200"), (101, "431")] {
+        // Two of them are these.
+        let more = "X: y\r\n".repeat(headers - 2);
+        let head = format!("GET /version HTTP/1.1\r\nHost: h\r\nConnection: close\r\n{more}\r\n");
+        let answer = raw(app.address, head.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{headers}: {answer}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_of_operators_are_bounded_too() {
+    let app =
+        Options::default().server(|server| server.admin_listen = Some((Ipv4Addr::LOCALHOST, 0).into())).start().await;
+    let admin = app.serving.admin_address().unwrap();
+    let mut open = Vec::new();
+    for _ in 0..100 {
+        let mut one = TcpStream::connect(admin).await.unwrap();
+        one.write_all(GET_VERSION).await.unwrap();
+        one.read_u8().await.unwrap();
+        open.push(one);
+    }
+    let mut next = TcpStream::connect(admin).await.unwrap();
+    next.write_all(GET_VERSION).await.unwrap();
+    let early = timeout(Duration::from_millis(200), next.read_u8()).await;
+    assert!(early.is_err(), "it has to wait");
+    open.pop();
+    timeout(PATIENCE, next.read_u8()).await.expect("its turn comes").unwrap();
+    drop((open, next));
     app.stop().await;
 }
 
