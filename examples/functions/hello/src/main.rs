@@ -1,16 +1,40 @@
-//! A hot function in the format `http`: one container serves many calls. Requests come in on stdin as HTTP/1.1, one
-//! after the other, and each gets its response on stdout. Whatever is written to stderr is the log of that call.
+//! A hot function: one container serves many calls. In the format `http` requests come in on stdin as HTTP/1.1, one after
+//! the other, and each gets its response on stdout; in `http-stream` both go over a socket. Whatever is written to stderr is
+//! the log of that call.
 #![expect(clippy::print_stderr, reason = "stderr is the log of the call")]
 
-use std::io::{self, BufRead, Write as _};
+use std::fs::{self, Permissions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::{env, thread};
 
 use serde_json::Value;
 
 fn main() -> io::Result<()> {
-    let mut requests = io::stdin().lock();
-    let mut responses = io::stdout().lock();
-    // The end of stdin means that this container is not needed any more.
-    while let Some(body) = read_request(&mut requests)? {
+    match env::var("FN_LISTENER") {
+        Ok(listener) => listen(listener.trim_start_matches("unix:")),
+        Err(_) => serve(&mut io::stdin().lock(), &mut io::stdout().lock()),
+    }
+}
+
+/// Makes the socket and serves whoever connects. When the socket gets its name, it has to be ready.
+fn listen(path: &str) -> io::Result<()> {
+    let new = format!("{path}.new");
+    let listener = UnixListener::bind(&new)?;
+    fs::set_permissions(&new, Permissions::from_mode(0o666))?;
+    fs::rename(&new, path)?;
+    for connection in listener.incoming() {
+        let mut responses = connection?;
+        let mut requests = BufReader::new(responses.try_clone()?);
+        thread::spawn(move || serve(&mut requests, &mut responses));
+    }
+    Ok(())
+}
+
+/// Answers requests until there are no more: this connection, or this container, is not needed any longer.
+fn serve(requests: &mut impl BufRead, responses: &mut impl Write) -> io::Result<()> {
+    while let Some(body) = read_request(requests)? {
         let name = name_in(&body);
         eprintln!("greeting {name}");
 
