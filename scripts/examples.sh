@@ -2,7 +2,8 @@
 #
 # Builds the images of the example functions in shell, Python, Node and Go (examples/functions), and what they stand on.
 #
-#   scripts/examples.sh           the base images, then hearth/example-shell, -python, -node, -go, -python-fdk, -node-fdk
+#   scripts/examples.sh           the base images, then hearth/example-shell, -python, -node, -go, -python-fdk, -node-fdk, and
+#                                 hearth/kit-python:test and -node:test, functions of the tests on the kits of the last two
 #   scripts/examples.sh bases     the base images: busybox, python:3.11-slim, node:18-slim, golang:1.19
 #
 # Base images come from a registry where one can be reached. Elsewhere stand-ins of the same names are made out of Debian
@@ -38,7 +39,10 @@ main() {
         all)
             local name
             for name in "${examples[@]}"; do
-                example "$name"
+                function_image "hearth/example-$name:latest" "examples/functions/$name"
+            done
+            for name in python node; do
+                function_image "hearth/kit-$name:test" "docker/functions/kits/$name"
             done
             ;;
         *)
@@ -108,10 +112,11 @@ debian() {
     rm "$work/runtimes.tar"
 }
 
-# === examples ===
+# === functions ===
 
-example() {
-    local image=hearth/example-$1 source=examples/functions/$1 content output
+# function_image IMAGE DIRECTORY
+function_image() {
+    local image=$1 source=$2 content output
     content=$(cat "$source"/* scripts/examples.sh | sha256sum | cut -d' ' -f1)
     if [[ $(docker image inspect --format "{{index .Config.Labels \"$label\"}}" "$image" 2>/dev/null) == "$content" ]]; then
         say "$image is up to date"
