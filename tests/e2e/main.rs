@@ -23,6 +23,7 @@ mod first_calls;
 mod formats;
 mod images;
 mod isolation;
+mod kits;
 mod logs;
 mod management;
 mod mariadb;
