@@ -20,6 +20,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         "hearth",
         &["hearth-models", "hearth-drivers", "hearth-datastore", "hearth-queue", "hearth-agent", "hearth-server"],
     ),
+    // What an embedder needs is all in there.
+    ("hearth-embed", &["hearth"]),
     // The load harness drives the server from outside, and the engine beside it; and it queues calls as the agent does.
     ("hearth-bench", &["hearth-models", "hearth-drivers", "hearth-datastore", "hearth-agent"]),
     // The torture harness drives servers from outside, and looks at what they left in their store.

@@ -56,6 +56,7 @@ documents! {
     benchmarks: "docs/benchmarks.md",
     concepts: "docs/concepts.md",
     configuration: "docs/configuration.md",
+    embedding: "docs/embedding.md",
     failures: "docs/failures.md",
     formats: "docs/formats.md",
     installing: "docs/install.md",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{APP, Collector, Mood, Options, PATIENCE, Registry, Server, Tree, eventually};
+use crate::support::{APP, Collector, Mood, Options, PATIENCE, Registry, Reply, Server, Tree, eventually};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CLIENT: &str = "b7ad6b7169203331";
@@ -176,11 +176,15 @@ async fn log_lines_of_a_call_carry_its_id_its_app_and_its_route() {
     let refused = server.run("/nowhere", "body x").await;
     let log = server.finish_with_errors().await;
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    // One is said where the call runs, the other where it is accepted.
+    // One is said where the call runs, and only for who debugs; the other is a warning, which says so itself.
+    let facts = |reply: &Reply, route: &str| json!({ "call.id": reply.call_id(), "app": APP, "route": route });
     for (message, reply, route) in [("call ended", &reply, "/f"), ("image could not be had", &refused, "/nowhere")] {
-        let span = json!({ "name": "call", "call.id": reply.call_id(), "app": APP, "route": route });
-        let told = lines.iter().any(|line| line["message"] == message && line["span"] == span);
-        assert!(told, "{message}: {span} in\n{log}");
+        let mut span = facts(reply, route);
+        span["name"] = json!("call");
+        let line = lines.iter().find(|line| line["message"] == message && line["span"] == span);
+        let line = line.unwrap_or_else(|| panic!("{message}: {span} in\n{log}"));
+        let own = facts(reply, route);
+        assert!(own.as_object().unwrap().iter().all(|(name, value)| line[name] == *value), "{line}");
     }
 }
 

@@ -18,6 +18,7 @@ use crate::answer::Reply;
 use crate::background::{Attempt, Transcript};
 use crate::dispatch::{Dispatch, Place, Template};
 use crate::images::Images;
+use crate::listen::Listeners;
 use crate::live::LiveCall;
 use crate::metrics::{CallCounts, Held};
 use crate::outgoing::Prefix;
@@ -36,6 +37,7 @@ pub struct Agent {
 struct Shared {
     dispatch: Arc<Dispatch>,
     images: Images,
+    listeners: Listeners,
     recorder: Recorder,
     /// Bytes of request bodies that may be held.
     bodies: Arc<Semaphore>,
@@ -72,8 +74,9 @@ impl Agent {
     pub fn start(driver: Arc<dyn Driver>, recorder: Recorder, metrics: Arc<Metrics>, settings: Settings) -> Self {
         let images = Images::new(Arc::clone(&driver));
         let bodies = Arc::new(Semaphore::new(settings.max_held_bodies.min(Semaphore::MAX_PERMITS)));
+        let listeners = Listeners::start(settings.listeners.clone(), metrics.listener_failures().clone());
         let dispatch = Dispatch::start(driver, metrics, settings);
-        Self { shared: Arc::new(Shared { dispatch, images, recorder, bodies }) }
+        Self { shared: Arc::new(Shared { dispatch, images, listeners, recorder, bodies }) }
     }
 
     /// Runs a call and waits for its answer, which may still be on its way when this returns.
@@ -94,6 +97,9 @@ impl Agent {
         let mut live = LiveCall::begin(&invocation, max_log, recorder.clone(), &dispatch.metrics);
         if let Some(trace) = self.begin_trace(&mut invocation) {
             live.trace(trace);
+        }
+        if let Err(error) = self.ask(&mut live, &mut invocation).await {
+            return Err(refuse(live, error));
         }
         let clock = Clock::start(&live, &invocation);
         let span = live.span();
@@ -119,11 +125,21 @@ impl Agent {
             trace.was_queued(accepted_at);
             live.trace(trace);
         }
+        if let Err(error) = self.ask(&mut live, &mut invocation).await {
+            return Err(refuse(live, error));
+        }
         let clock = Clock::unattended(&live, &invocation);
         let transcript = Transcript::new(invocation.function.format, max_log);
         let unattended = Unattended { lost, transcript };
         let span = live.span();
         Box::pin(self.shared.run(invocation, full_body(body), live, clock, Some(unattended)).instrument(span)).await
+    }
+
+    /// Asks the listeners whether a call may be, and lets them know of its end.
+    async fn ask(&self, live: &mut LiveCall, invocation: &mut Invocation) -> Result<(), Error> {
+        let listeners = &self.shared.listeners;
+        live.tell(listeners.line());
+        listeners.ask(invocation).await
     }
 
     /// Whether calls are traced at all.
@@ -229,6 +245,7 @@ impl Agent {
     /// Lets all containers go; those that still work after `patience` are stopped. No call may be submitted any more.
     pub async fn shutdown(&self, patience: Duration) {
         self.shared.dispatch.shutdown(patience).await;
+        self.shared.listeners.shutdown().await;
     }
 }
 
@@ -247,7 +264,7 @@ impl Shared {
             let prefix = timeout_at(clock.start_by, Prefix::read(body, limit, &self.bodies)).await;
             let prefix = prefix.map_err(|_| Error::BodyTimeout)??;
             live.timeline().body = Some(Instant::now());
-            let found = timeout_at(clock.start_by, self.images.get(&invocation.function.image));
+            let found = timeout_at(clock.start_by, self.images.get(&invocation));
             let found = found.await.map_err(|_| Error::Busy)??;
             live.timeline().image = Some(Instant::now());
             if let Some(trace) = live.traced() {

@@ -314,7 +314,7 @@ impl Wire {
             fate = fate.and(self.drain(&mut work).await);
         }
         if fate == Fate::Reusable && self.socket.is_none() {
-            fate = self.request_is_read(work.format).await;
+            fate = self.request_is_read(&mut work).await;
         }
         last.into_iter().for_each(|stat| work.live.sample(stat));
         if let Some(Error::NotReceived(reason @ Reason::BadExit)) = &mut error {
@@ -356,7 +356,11 @@ impl Wire {
                     Piece::Over(_) if self.incoming.is_connected() => {}
                     Piece::Over(Ok(())) => return self.answer_at_end(work).await,
                     Piece::Over(Err(error)) => {
-                        tracing::warn!(container_id = self.guard.id(), error = %Chain(&error), "lost the container's output");
+                        let (id, app, route) = work.live.whose();
+                        tracing::warn!(
+                            call.id = %id, app, route, container_id = self.guard.id(), error = %Chain(&error),
+                            "lost the container's output"
+                        );
                         return Err(self.end_of_output(work.format, work.clock.deadline).await.err().unwrap_or(Error::Vanished));
                     }
                 },
@@ -480,11 +484,15 @@ impl Wire {
 
     /// What a function leaves unread of one request it would take for the beginning of the next: whoever sent it could
     /// make up a request of another caller. Where the pipe can be seen, it has to be empty.
-    async fn request_is_read(&mut self, format: Format) -> Fate {
+    async fn request_is_read(&mut self, work: &mut Work) -> Fate {
         let end = Instant::now() + TAKE_REQUEST;
-        while self.probe.unread().is_some_and(|unread| unread > may_stay_unread(format)) {
+        while self.probe.unread().is_some_and(|unread| unread > may_stay_unread(work.format)) {
             if Instant::now() >= end {
-                tracing::warn!(container_id = self.id(), "container answered and did not read its request to the end");
+                let (id, app, route) = work.live.whose();
+                tracing::warn!(
+                    call.id = %id, app, route, container_id = self.id(),
+                    "container answered and did not read its request to the end"
+                );
                 return Fate::Spent;
             }
             // The kernel tells nobody when a pipe becomes empty.

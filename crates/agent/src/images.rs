@@ -7,6 +7,7 @@ use hearth_drivers::{Driver, Found};
 use hearth_models::Error;
 use tokio::time::Instant;
 
+use crate::Invocation;
 use crate::slots::back_off;
 
 /// References that failed of late and are remembered.
@@ -33,7 +34,9 @@ impl Images {
         Self { driver, failures: Mutex::default() }
     }
 
-    pub(crate) async fn get(&self, reference: &str) -> Result<Found, Error> {
+    /// The image of a call's function.
+    pub(crate) async fn get(&self, invocation: &Invocation) -> Result<Found, Error> {
+        let reference = &invocation.function.image;
         if let Some(error) = self.remembered(reference) {
             return Err(error);
         }
@@ -44,7 +47,11 @@ impl Images {
                 Ok(found)
             }
             Err(error) => {
-                tracing::warn!(image = reference, error = %hearth_drivers::Chain(&error), "image could not be had");
+                let route = invocation.trigger.as_ref().map(|trigger| trigger.source.as_str());
+                tracing::warn!(
+                    call.id = %invocation.id, app = invocation.app.name, route, image = reference,
+                    error = %hearth_drivers::Chain(&error), "image could not be had"
+                );
                 let told = crate::client_error(&error);
                 if !error.is_engine_away() {
                     self.remember(reference, &told, asked_at);

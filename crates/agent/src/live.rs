@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hearth_datastore::{Record, Recorder};
-use hearth_models::{Call, Error, MAX_POINTS, Stat, decimate};
+use hearth_models::{Call, CallId, Error, MAX_POINTS, Stat, decimate};
 use tokio::time::Instant;
 use tracing::field::{self, Empty};
 
 use crate::Invocation;
 use crate::background::{Attempt, Ended, is_result};
+use crate::listen::Line;
 use crate::log::CallLog;
 use crate::metrics::{Metrics, Series, Span};
 use crate::timeline::Timeline;
@@ -31,6 +32,8 @@ pub(crate) struct LiveCall {
     ended: bool,
     recorder: Recorder,
     trace: Option<Box<CallTrace>>,
+    /// Who is told of its end.
+    listeners: Option<Line>,
     /// What log lines say of it.
     span: tracing::Span,
 }
@@ -70,8 +73,8 @@ impl LiveCall {
         recorder.begin(&call);
         series.queued();
         let (app, route) = (series.app(), series.path());
-        // An error is told with it too.
-        let span = tracing::error_span!("call", call.id = %call.id, app, route, attempt = Empty, trace.id = Empty);
+        // At other levels nobody should pay for it: the few lines that may be said of a call say themselves whose they are.
+        let span = tracing::debug_span!("call", call.id = %call.id, app, route, attempt = Empty, trace.id = Empty);
         if attempt.is_some() {
             span.record("attempt", call.attempts);
         }
@@ -86,6 +89,7 @@ impl LiveCall {
             ended: false,
             recorder,
             trace: None,
+            listeners: None,
             span,
         }
     }
@@ -96,6 +100,11 @@ impl LiveCall {
         self.trace = Some(Box::new(trace));
     }
 
+    /// Its end is told there.
+    pub(crate) fn tell(&mut self, listeners: Option<Line>) {
+        self.listeners = listeners;
+    }
+
     /// Its trace, if it has one.
     pub(crate) fn traced(&mut self) -> Option<&mut CallTrace> {
         self.trace.as_deref_mut()
@@ -103,6 +112,11 @@ impl LiveCall {
 
     pub(crate) fn accepted(&self) -> Instant {
         self.timeline.accepted
+    }
+
+    /// Whose lines in the log are, by id, app and route.
+    pub(crate) fn whose(&self) -> (CallId, &str, &str) {
+        (self.call.id, self.series.app(), self.series.path())
     }
 
     /// What is logged in there is this call's.
@@ -174,6 +188,9 @@ impl LiveCall {
             call.id = %self.call.id, app = self.series.app(), route = self.series.path(),
             status = %self.call.status(), error = self.call.error(), "call ended"
         );
+        if let Some(listeners) = &self.listeners {
+            listeners.tell(&self.call);
+        }
         let log: Bytes = self.log.take();
         self.end_trace(now, true);
         self.recorder.accept(Record { call: self.call.clone(), log: Some(log) });

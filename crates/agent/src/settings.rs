@@ -1,8 +1,9 @@
 //! What can be set of the agent, with its defaults.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Tracer;
+use crate::{CallListener, Tracer};
 
 /// Settings of the agent. Sizes are bytes.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct Settings {
     pub max_drain: Duration,
     /// Traces calls, if any are to be traced.
     pub tracer: Option<Tracer>,
+    /// Are asked before calls, and told after, in this order.
+    pub listeners: Vec<Arc<dyn CallListener>>,
 }
 
 impl Default for Settings {
@@ -58,6 +61,7 @@ impl Default for Settings {
             socket_patience: Duration::from_secs(5),
             max_drain: Duration::from_millis(5),
             tracer: None,
+            listeners: Vec::new(),
         }
     }
 }

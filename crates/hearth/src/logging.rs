@@ -78,7 +78,9 @@ pub(crate) fn start(log: Log) -> Result<LevelSwitch, TryInitError> {
             let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             fmt::layer().with_writer(std::io::stderr).with_ansi(colours).boxed()
         }
-        LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed(),
+        LogFormat::Json => {
+            fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(std::io::stderr).boxed()
+        }
     };
     tracing_subscriber::registry().with(lines.with_filter(filter)).try_init()?;
     Ok(LevelSwitch { handle, level: Arc::new(Mutex::new(log.level)) })

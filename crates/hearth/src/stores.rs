@@ -16,13 +16,24 @@ pub(crate) struct Stores {
 }
 
 impl Stores {
-    pub(crate) async fn open(settings: &Data) -> Result<Self, Error> {
-        let database = open(&settings.database_url).await?;
-        let Some(url) = &settings.logs_url else {
-            let (calls, history) = (Arc::clone(&database) as _, Arc::clone(&database) as _);
-            return Ok(Self { database, calls, history, logs: None });
+    /// Those of the settings, unless an embedder has its own.
+    pub(crate) async fn open(
+        settings: &Data,
+        database: Option<Arc<dyn Datastore>>,
+        logs: Option<Arc<dyn LogStore>>,
+    ) -> Result<Self, Error> {
+        let database = match database {
+            Some(database) => database,
+            None => open(&settings.database_url).await?,
         };
-        let logs = open_logs(url).await?;
+        let logs = match (logs, &settings.logs_url) {
+            (Some(logs), _) => logs,
+            (None, Some(url)) => open_logs(url).await?,
+            (None, None) => {
+                let (calls, history) = (Arc::clone(&database) as _, Arc::clone(&database) as _);
+                return Ok(Self { database, calls, history, logs: None });
+            }
+        };
         let both = Arc::new(LogsElsewhere::new(Arc::clone(&database), Arc::clone(&logs)));
         Ok(Self { database, calls: Arc::clone(&both) as _, history: both, logs: Some(logs) })
     }

@@ -1,26 +1,27 @@
 //! Puts the parts together in the order in which they need each other, and takes them apart in the other.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_agent::{Agent, Background, Tracer};
+use hearth_agent::{Agent, Background, CallListener, Tracer};
 use hearth_datastore::{
-    Datastore, DefinitionStore, Definitions, DefinitionsSettings, Keeper, KeeperSettings, Node, Observed,
+    Datastore, DefinitionStore, Definitions, DefinitionsSettings, Keeper, KeeperSettings, LogStore, Node, Observed,
     RecorderService, RecorderSettings,
 };
 use hearth_drivers::Driver;
 use hearth_drivers::docker::{DockerConfig, DockerDriver, SocketConfig};
 use hearth_models::InstanceId;
-use hearth_queue::{Queue, QueueSettings};
-use hearth_server::{Parts, Readiness, Server, Serving};
+use hearth_queue::{Broker, Queue, QueueSettings};
+use hearth_server::{Extensions, LogLevel, Parts, Readiness, Server, Serving};
 use prometheus::Registry;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::data_dir::{ClaimError, DataDir};
-use crate::logging::LevelSwitch;
+use crate::embed::Fixed;
 use crate::settings::{self, Settings, Traces};
 use crate::spans::{EngineSpans, StoreSpans};
 use crate::stores::Stores;
@@ -39,6 +40,9 @@ const CLEAN_AGAIN: Duration = Duration::from_secs(2);
 pub(crate) struct Hearth {
     serving: Serving,
     readiness: Readiness,
+    /// Cancelled when it is ready.
+    ready: CancellationToken,
+    datastore: Arc<dyn DefinitionStore>,
     agent: Agent,
     driver: Arc<dyn Driver>,
     stores: Stores,
@@ -52,6 +56,34 @@ pub(crate) struct Hearth {
     drain: Duration,
     // Last, so that nobody else gets the directory before everything above is gone.
     _data: DataDir,
+}
+
+/// What a program brings along that starts a server: in the place of what the settings say, and beside it.
+#[derive(Debug)]
+pub(crate) struct Own {
+    pub(crate) driver: Option<Arc<dyn Driver>>,
+    pub(crate) datastore: Option<Arc<dyn Datastore>>,
+    pub(crate) logs: Option<Arc<dyn LogStore>>,
+    pub(crate) broker: Option<Arc<dyn Broker>>,
+    pub(crate) extensions: Extensions,
+    pub(crate) call_listeners: Vec<Arc<dyn CallListener>>,
+    pub(crate) registry: Registry,
+    pub(crate) log_level: Arc<dyn LogLevel>,
+}
+
+impl Default for Own {
+    fn default() -> Self {
+        Self {
+            driver: None,
+            datastore: None,
+            logs: None,
+            broker: None,
+            extensions: Extensions::default(),
+            call_listeners: Vec::new(),
+            registry: Registry::new(),
+            log_level: Arc::new(Fixed),
+        }
+    }
 }
 
 /// A task, and the way to end it.
@@ -104,14 +136,17 @@ impl StartError {
 impl Hearth {
     /// Starts everything. It listens when this returns, and is ready a moment later, when what an earlier process left
     /// is cleaned up.
-    pub(crate) async fn start(settings: Settings, level: LevelSwitch) -> Result<Self, StartError> {
+    pub(crate) async fn start(settings: Settings, own: Own) -> Result<Self, StartError> {
         let data = DataDir::claim(&settings.data.directory, settings.data.server_id)?;
         let node = Node { server_id: data.server_id, instance_id: InstanceId::generate() };
-        let stores = Stores::open(&settings.data).await.map_err(StartError::Store)?;
-        let registry = Registry::new();
+        let stores = Stores::open(&settings.data, own.datastore, own.logs).await.map_err(StartError::Store)?;
+        let registry = own.registry;
         process::register(&registry)?;
         let metrics = Arc::new(hearth_agent::Metrics::register(&registry)?);
-        let driver = connect(node, settings.docker, &settings.data.directory, &registry, Arc::clone(&metrics)).await?;
+        let driver = match own.driver {
+            Some(driver) => driver,
+            None => connect(node, settings.docker, &settings.data.directory, &registry, Arc::clone(&metrics)).await?,
+        };
 
         let (mut services, stop_services) = (JoinSet::new(), CancellationToken::new());
         let (tracer, export) = trace(settings.traces, &registry)?;
@@ -127,14 +162,17 @@ impl Hearth {
         ledger::register(&registry, recorder.clone(), keeper.watch())?;
         services.spawn(keeper.run(stop_services.clone()));
 
-        let agent = hearth_agent::Settings { tracer, ..settings.agent };
+        let agent = hearth_agent::Settings { tracer, listeners: own.call_listeners, ..settings.agent };
         let agent = Agent::start(Arc::clone(&driver), recorder.clone(), metrics, agent);
         hearth_agent::register_occupancy(&registry, agent.clone())?;
         let readiness = Readiness::default();
         let datastore: Arc<dyn DefinitionStore> = Arc::new(definitions);
         let rows = Arc::clone(&stores.database).queue();
         let identity = rows.identity().await.map_err(StartError::Store)?;
-        let broker = settings.data.queue.connect(&identity).await.map_err(StartError::Queue)?;
+        let broker = match own.broker {
+            Some(broker) => Some(broker),
+            None => settings.data.queue.connect(&identity).await.map_err(StartError::Queue)?,
+        };
         let queueing = QueueSettings::new(node);
         let max_per_app = settings.data.max_queued_per_app.unwrap_or(queueing.max_per_app);
         let (queue, queueing) = Queue::new(rows, broker, QueueSettings { max_per_app, observed, ..queueing });
@@ -144,14 +182,15 @@ impl Hearth {
         let background = Background::new(agent.clone(), queue.clone(), Arc::clone(&datastore), store);
         let stop_background = CancellationToken::new();
         let parts = Parts {
-            datastore,
+            datastore: Arc::clone(&datastore),
             recorder,
             agent: agent.clone(),
             queue: queue.clone(),
             engine: Arc::clone(&driver),
             registry,
             readiness: readiness.clone(),
-            log_level: Arc::new(level),
+            log_level: own.log_level,
+            extensions: own.extensions,
         };
         let serving = Server::bind(settings.server, parts).await?.serve();
         tracing::info!(server.id = %node.server_id, "listening on http://{}", serving.address());
@@ -160,10 +199,14 @@ impl Hearth {
         }
         let store = Arc::clone(&stores.database);
         let left = Leftovers { node, driver: Arc::clone(&driver), store, queue };
-        services.spawn(take_up(left, background, readiness.clone(), stop_background.clone()));
+        let ready = CancellationToken::new();
+        let latch = Latch { readiness: readiness.clone(), opened: ready.clone() };
+        services.spawn(take_up(left, background, latch, stop_background.clone()));
         Ok(Self {
             serving,
             readiness,
+            ready,
+            datastore,
             agent,
             driver,
             stores,
@@ -174,6 +217,27 @@ impl Hearth {
             drain: settings.drain,
             _data: data,
         })
+    }
+
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.serving.address()
+    }
+
+    pub(crate) fn admin_address(&self) -> Option<SocketAddr> {
+        self.serving.admin_address()
+    }
+
+    pub(crate) const fn definitions(&self) -> &Arc<dyn DefinitionStore> {
+        &self.datastore
+    }
+
+    pub(crate) const fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    /// Waits until it is ready.
+    pub(crate) async fn ready(&self) {
+        self.ready.cancelled().await;
     }
 
     /// Waits until a service dies, which none does by itself.
@@ -283,6 +347,12 @@ async fn record(service: RecorderService, stop: CancellationToken) {
     }
 }
 
+/// What tells that the server is ready: the world, and who waits for it in this process.
+struct Latch {
+    readiness: Readiness,
+    opened: CancellationToken,
+}
+
 /// What an earlier process of this server may have left.
 struct Leftovers {
     node: Node,
@@ -293,13 +363,14 @@ struct Leftovers {
 
 /// Cleans up after earlier processes of this server, lets the world know that it is ready, and takes up queued calls.
 /// Others may wait for the first, so it is tried until it is done: nothing here may go wrong for good.
-async fn take_up(left: Leftovers, background: Background, readiness: Readiness, stop: CancellationToken) {
+async fn take_up(left: Leftovers, background: Background, latch: Latch, stop: CancellationToken) {
     let cleaning = async {
         while let Err(error) = left.clean_up().await {
             tracing::warn!("cleaning up after an earlier process: {error:#}");
             sleep(CLEAN_AGAIN).await;
         }
-        readiness.open();
+        latch.readiness.open();
+        latch.opened.cancel();
         tracing::info!("ready");
     };
     // Told to stop meanwhile, it leaves the rest to the next start.

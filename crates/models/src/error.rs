@@ -165,6 +165,9 @@ pub enum Error {
     /// The server is about to stop.
     #[error("server is shutting down")]
     ShuttingDown,
+    /// A listener of an embedder does not want it.
+    #[error("{message}")]
+    Refused { status: u16, message: String },
     /// The client went away; nobody reads this answer.
     #[error("client went away")]
     ClientGone,
@@ -233,7 +236,7 @@ impl Error {
             | Self::ResponseBodyTooLarge
             | Self::StartFailed(_)
             | Self::EngineFailed(_) => 502,
-            Self::PullFailed { status, .. } => *status,
+            Self::PullFailed { status, .. } | Self::Refused { status, .. } => *status,
             Self::Busy
             | Self::NoCapacity(_)
             | Self::EngineUnavailable
@@ -269,6 +272,7 @@ impl Error {
             | Self::ResponseBodyTooLarge => Reason::BadOutput,
             Self::PullFailed { .. } | Self::StartFailed(_) | Self::InitTimedOut => Reason::Image,
             Self::Busy | Self::NoCapacity(_) => Reason::NoCapacity,
+            Self::Refused { .. } => Reason::ApiRequest,
             Self::ClientGone
             | Self::InvalidPayload
             | Self::BodyTimeout

@@ -1,24 +1,29 @@
 //! What the handlers work with, and the way of every request through the server.
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::extract::Request;
 use axum::response::Response;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use hearth_agent::Agent;
 use hearth_datastore::{DefinitionStore, Recorder};
 use hearth_drivers::Driver;
 use hearth_queue::Queue;
 use http::header::ALLOW;
-use http::{HeaderValue, request};
+use http::{HeaderValue, Method, request};
 use prometheus::Registry;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use tower::Service;
 
 use crate::cors::{self, Verdict};
 use crate::error::{Failed, envelope};
+use crate::extend::{Extensions, Found, HttpService, Next};
 use crate::metrics::{Metrics, Served};
 use crate::paths::{self, Door, Operation, Refusal, Version};
 use crate::query::Query;
@@ -46,6 +51,8 @@ pub struct Parts {
     pub readiness: Readiness,
     /// What the server logs, for operators to change.
     pub log_level: Arc<dyn LogLevel>,
+    /// What is added to it.
+    pub extensions: Extensions,
 }
 
 /// What the handlers work with.
@@ -60,6 +67,7 @@ pub(crate) struct Api {
     pub(crate) readiness: Readiness,
     pub(crate) log_level: Arc<dyn LogLevel>,
     pub(crate) settings: Settings,
+    pub(crate) extensions: Extensions,
     /// Owns the connections, changes of what is stored, and what reads the rest of a body that no handler wanted.
     pub(crate) tasks: TaskTracker,
     pub(crate) metrics: Metrics,
@@ -77,6 +85,7 @@ impl Api {
             registry: parts.registry,
             readiness: parts.readiness,
             log_level: parts.log_level,
+            extensions: parts.extensions,
             settings,
             tasks: TaskTracker::new(),
         })
@@ -96,6 +105,11 @@ impl Api {
         changed.unwrap_or_else(|error| Err(Failed::internal(error)))
     }
 
+    /// An embedder's endpoint, if there is one. Operators have none.
+    fn endpoint(&self, door: Door, method: &Method, path: &str) -> Option<Found> {
+        (door == Door::Public).then(|| self.extensions.endpoints.find(method, path))?
+    }
+
     fn body(&self, head: &request::Parts, body: axum::body::Body, max: u64) -> Limited {
         let limits = (max, self.settings.body_timeout);
         ClientBody::new(&head.headers, body, limits, &self.tasks)
@@ -109,7 +123,7 @@ type Limited = Result<ClientBody, hearth_models::Error>;
 pub(crate) struct Arrived(pub(crate) Instant);
 
 /// Answers every request. There is no router, because the contract's rules of paths are no general router's.
-pub(crate) async fn serve(api: Arc<Api>, door: Door, mut request: Request) -> Response {
+pub(crate) async fn serve(api: Arc<Api>, door: Door, layers: Option<HttpService>, mut request: Request) -> Response {
     let began = Instant::now();
     if api.agent.is_traced() {
         request.extensions_mut().insert(Arrived(began));
@@ -117,9 +131,9 @@ pub(crate) async fn serve(api: Arc<Api>, door: Door, mut request: Request) -> Re
     let verdict = api.settings.cors.judge(request.method(), request.headers());
     let response = match verdict {
         Verdict::Answered(response) => response,
-        Verdict::Untouched => guarded(&api, door, request).await,
+        Verdict::Untouched => layered(&api, door, layers, request).await,
         Verdict::Allowed(origin) => {
-            let mut response = guarded(&api, door, request).await;
+            let mut response = layered(&api, door, layers, request).await;
             cors::allow(&mut response, origin);
             response
         }
@@ -127,6 +141,36 @@ pub(crate) async fn serve(api: Arc<Api>, door: Door, mut request: Request) -> Re
     let served = response.extensions().get::<Served>();
     api.metrics.served(served, began.elapsed());
     response
+}
+
+/// Through the layers of an embedder, if there are any. A panic of theirs is answered like one of a handler.
+async fn layered(api: &Arc<Api>, door: Door, layers: Option<HttpService>, request: Request) -> Response {
+    let Some(layers) = layers else { return guarded(api, door, request).await };
+    let version = Version::of(request.uri().path());
+    let answered = AssertUnwindSafe(Next::new(layers).run(request)).catch_unwind().await;
+    answered.unwrap_or_else(|panic| Failed::internal(panic_text(&*panic)).into_response(version))
+}
+
+/// All that the layers of an embedder are around.
+#[derive(Clone, Debug)]
+pub(crate) struct Inside {
+    pub(crate) api: Arc<Api>,
+    pub(crate) door: Door,
+}
+
+impl Service<Request> for Inside {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let Self { api, door } = self.clone();
+        async move { Ok(guarded(&api, door, request).await) }.boxed()
+    }
 }
 
 /// A panic of a handler is answered like every other failure of the server.
@@ -148,7 +192,10 @@ async fn dispatch(api: &Arc<Api>, door: Door, request: Request) -> Result<Respon
         Err(error) => return Ok(refuse(api, &head, body, &Refusal::Error(error))),
     };
     match paths::resolve(door, &head.method, &path) {
-        Err(refusal) => Ok(refuse(api, &head, body, &refusal)),
+        Err(refusal) => match api.endpoint(door, &head.method, &path) {
+            Some(found) => custom(api, found, head, body).await,
+            None => Ok(refuse(api, &head, body, &refusal)),
+        },
         Ok(Operation::Invoke { app, rest }) => {
             let body = api.body(&head, body, api.settings.max_body)?;
             invoke::invoke(api, app, rest, head, body).await
@@ -170,6 +217,17 @@ async fn dispatch(api: &Arc<Api>, door: Door, request: Request) -> Result<Respon
             manage(api, operation, &Query::parse(head.uri.query()), body).await
         }
     }
+}
+
+/// An embedder's endpoint.
+async fn custom(api: &Api, found: Found, head: request::Parts, body: axum::body::Body) -> Result<Response, Failed> {
+    let body = api.body(&head, body, api.settings.max_api_body)?;
+    let app = match &found.app {
+        Some(name) => Some(api.datastore.app(name).await?),
+        None => None,
+    };
+    let request = Request::from_parts(head, axum::body::Body::new(body));
+    Ok(found.answer(request, app).await?)
 }
 
 fn refuse(api: &Api, head: &request::Parts, body: axum::body::Body, refusal: &Refusal) -> Response {

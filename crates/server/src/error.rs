@@ -92,6 +92,12 @@ impl From<prometheus::Error> for Failed {
     }
 }
 
+/// The contract's envelope of `error`, for an answer to a request of this path: what an embedder's own layers refuse with.
+#[must_use]
+pub fn error_response(path: &str, error: &Error) -> Response {
+    envelope(error, Version::of(path))
+}
+
 /// The contract's envelope of `error`, with its status; one line feed ends it, unless it is the router's own 404 of API v1.
 pub(crate) fn envelope(error: &Error, version: Version) -> Response {
     let message = error.to_string();

@@ -23,7 +23,8 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, Api};
+use crate::api::{self, Api, Inside};
+use crate::extend::HttpService;
 use crate::paths::Door;
 use crate::patient::Patient;
 use crate::{Parts, Settings, sweep};
@@ -94,6 +95,7 @@ struct Connections {
     write_timeout: Duration,
     api: Arc<Api>,
     door: Door,
+    layers: Option<HttpService>,
     draining: CancellationToken,
     closed: CancellationToken,
 }
@@ -160,11 +162,16 @@ impl Listener {
             slots: Arc::new(Semaphore::new(max_connections)),
             max_connections,
         };
+        let layers = match door {
+            Door::Public => api.extensions.layers.around(Inside { api: Arc::clone(api), door }),
+            Door::Admin => None,
+        };
         let connections = Connections {
             http,
             write_timeout: settings.write_timeout,
             api: Arc::clone(api),
             door,
+            layers,
             draining: open.draining.clone(),
             closed: open.closed.clone(),
         };
@@ -290,12 +297,12 @@ impl Connections {
         let stream = Patient::new(stream, self.write_timeout);
         let requests = Arc::new(Requests::default());
         let service = {
-            let (api, door, requests) = (self.api, self.door, Arc::clone(&requests));
+            let (api, door, layers, requests) = (self.api, self.door, self.layers, Arc::clone(&requests));
             let draining = self.draining.clone();
             service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
                 requests.begun.fetch_add(1, Ordering::Relaxed);
                 let (requests, draining) = (Arc::clone(&requests), draining.clone());
-                let response = api::serve(Arc::clone(&api), door, request.map(Body::new));
+                let response = api::serve(Arc::clone(&api), door, layers.clone(), request.map(Body::new));
                 async move {
                     let mut response = response.await;
                     requests.answered.fetch_add(1, Ordering::Relaxed);

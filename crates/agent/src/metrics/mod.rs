@@ -15,7 +15,7 @@ use prometheus::core::Collector;
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use crate::Invocation;
+use crate::{Invocation, ListenerFailures};
 use families::Families;
 
 pub(crate) use families::Span;
@@ -27,6 +27,7 @@ pub use series::{Key, Labels, Series};
 #[derive(Debug)]
 pub struct Metrics {
     families: Arc<Families>,
+    listener_failures: ListenerFailures,
     series: RwLock<FxHashMap<Key, Arc<Series>>>,
 }
 
@@ -82,7 +83,17 @@ impl Metrics {
     /// # Errors
     /// When `registry` has some of these names already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
-        Ok(Self { families: Arc::new(Families::register(registry)?), series: RwLock::default() })
+        Ok(Self {
+            families: Arc::new(Families::register(registry)?),
+            listener_failures: ListenerFailures::register(registry)?,
+            series: RwLock::default(),
+        })
+    }
+
+    /// What listeners failed at.
+    #[must_use]
+    pub const fn listener_failures(&self) -> &ListenerFailures {
+        &self.listener_failures
     }
 
     /// The series of a call's way to its function.

@@ -9,3 +9,4 @@ mod hot;
 mod isolation;
 mod stream;
 mod support;
+mod traces;

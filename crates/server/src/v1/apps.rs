@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use hearth_models::{AppPatch, Cursor, Error};
+use hearth_models::{App, AppPatch, Cursor, Error};
 use serde::{Deserialize, Serialize};
 
 use super::Done;
@@ -44,26 +44,27 @@ pub(crate) async fn list(api: &Api, query: &Query<'_>) -> Result<Response, Faile
 }
 
 /// POST `/v1/apps`
-pub(crate) async fn create(api: &Api, body: &[u8]) -> Result<Response, Failed> {
-    let app = patch(body)?.create()?;
-    api.datastore.insert_app(&app).await?;
+pub(crate) async fn create(api: &Arc<Api>, body: &[u8]) -> Result<Response, Failed> {
+    let app = api.create_app(patch(body)?.create()?).await?;
     Ok(json::reply(&AppReply { message: "App successfully created", app: AppView::of(&app) })?)
 }
 
 /// GET `/v1/apps/:app`
 pub(crate) async fn get(api: &Api, name: &str) -> Result<Response, Failed> {
-    let app = api.datastore.app(name).await?;
+    let app = find(api, name).await?;
     Ok(json::reply(&AppReply { message: "Successfully loaded app", app: AppView::of(&app) })?)
 }
 
 /// PATCH `/v1/apps/:app`
 pub(crate) async fn update(api: &Arc<Api>, name: &str, body: &[u8]) -> Result<Response, Failed> {
-    let patch = patch(body)?;
+    let mut patch = patch(body)?;
     patch.validate_update()?;
     let name = name.to_owned();
     let change = api.change(async move |api| {
+        api.before_update(find(&api, &name), &mut patch.config).await?;
         let app = api.datastore.update_app(&name, patch).await?;
         api.agent.app_changed(app.id);
+        api.after_update(&app).await;
         Ok(app)
     });
     let app = change.await?;
@@ -74,13 +75,17 @@ pub(crate) async fn update(api: &Arc<Api>, name: &str, body: &[u8]) -> Result<Re
 pub(crate) async fn delete(api: &Arc<Api>, name: &str) -> Result<Response, Failed> {
     let name = name.to_owned();
     let removal = api.change(async move |api| {
+        api.before_delete(find(&api, &name)).await?;
         let app = api.datastore.remove_app(&name).await?;
-        api.agent.app_changed(app.id);
-        api.forget_app(&name);
+        api.after_delete(&app).await;
         Ok(())
     });
     removal.await?;
     Ok(json::reply(&Done { message: "App deleted" })?)
+}
+
+async fn find(api: &Api, name: &str) -> Result<App, Failed> {
+    Ok(api.datastore.app(name).await?)
 }
 
 fn patch(body: &[u8]) -> Result<AppPatch, Error> {

@@ -48,12 +48,13 @@ pub(crate) async fn list(api: &Api, app: &str, query: &Query<'_>) -> Result<Resp
 }
 
 /// POST `/v1/apps/:app/routes`
-pub(crate) async fn create(api: &Api, app: &str, body: &[u8]) -> Result<Response, Failed> {
+pub(crate) async fn create(api: &Arc<Api>, app: &str, body: &[u8]) -> Result<Response, Failed> {
     let patch = patch(body)?;
     let path = patch.path.clone().unwrap_or_default();
     let route = patch.create(app, &path)?;
-    let change = api.datastore.insert_route(app, route).await?;
-    show(CREATED, &change.route)
+    let app = app.to_owned();
+    let change = api.change(async move |api| api.make_route(&app, api.datastore.insert_route(&app, route)).await);
+    show(CREATED, &change.await?.route)
 }
 
 /// GET `/v1/apps/:app/routes/*route`
@@ -69,7 +70,7 @@ pub(crate) async fn put(api: &Arc<Api>, route: RouteRef<'_>, body: &[u8]) -> Res
     patch.validate_path(&path)?;
     let app = route.app.to_owned();
     let change = api.change(async move |api| {
-        let change = api.datastore.upsert_route(&app, &path, patch).await?;
+        let change = api.make_route(&app, api.datastore.upsert_route(&app, &path, patch)).await?;
         tell(&api, &change);
         Ok(change)
     });

@@ -35,10 +35,9 @@ async fn named(api: &Api, name: &str) -> Result<Option<App>, Failed> {
 }
 
 /// POST `/v2/apps`
-pub(super) async fn create(api: &Api, body: &[u8]) -> Result<Response, Failed> {
+pub(super) async fn create(api: &Arc<Api>, body: &[u8]) -> Result<Response, Failed> {
     let app = json::read_first::<AppPatch>(body)?.create()?;
-    api.datastore.insert_app(&app).await?;
-    show(&app)
+    show(&api.create_app(app).await?)
 }
 
 /// GET `/v2/apps/:app_id`
@@ -48,14 +47,16 @@ pub(super) async fn get(api: &Api, id: &str) -> Result<Response, Failed> {
 
 /// PUT `/v2/apps/:app_id`
 pub(super) async fn update(api: &Arc<Api>, id: &str, body: &[u8]) -> Result<Response, Failed> {
-    let patch: AppPatch = json::read_first(body)?;
+    let mut patch: AppPatch = json::read_first(body)?;
     patch.validate_id(id)?;
     let id = parse(id)?;
     let change = api.change(async move |api| {
+        api.before_update(of_id(&api, id), &mut patch.config).await?;
         let change = api.datastore.update_app_by_id(id, patch).await?;
         if change.outdated {
             api.agent.app_changed(id);
         }
+        api.after_update(&change.app).await;
         Ok(change.app)
     });
     show(&change.await?)
@@ -65,9 +66,9 @@ pub(super) async fn update(api: &Arc<Api>, id: &str, body: &[u8]) -> Result<Resp
 pub(super) async fn delete(api: &Arc<Api>, id: &str) -> Result<Response, Failed> {
     let id = parse(id)?;
     let removal = api.change(async move |api| {
+        api.before_delete(of_id(&api, id)).await?;
         let app = api.datastore.remove_app_by_id(id).await?;
-        api.agent.app_changed(id);
-        api.metrics.forget_app(&app.name);
+        api.after_delete(&app).await;
         Ok(())
     });
     removal.await?;
@@ -76,7 +77,11 @@ pub(super) async fn delete(api: &Arc<Api>, id: &str) -> Result<Response, Failed>
 
 /// The app of this id, which may be any text.
 pub(super) async fn find(api: &Api, id: &str) -> Result<App, Failed> {
-    Ok(api.datastore.app_by_id(parse(id)?).await?.ok_or(Error::AppNotFound)?)
+    of_id(api, parse(id)?).await
+}
+
+async fn of_id(api: &Api, id: AppId) -> Result<App, Failed> {
+    Ok(api.datastore.app_by_id(id).await?.ok_or(Error::AppNotFound)?)
 }
 
 fn parse(id: &str) -> Result<AppId, Error> {

@@ -69,7 +69,7 @@ pub(super) async fn delete(api: &Arc<Api>, id: &str) -> Result<Response, Failed>
         // Its app may be gone by now too, and its series with it.
         if let Some(app) = api.datastore.app_by_id(function.app_id).await? {
             for trigger in triggers {
-                api.metrics.forget_route(&app.name, &trigger.source);
+                api.forget_route(&app.name, &trigger.source);
             }
         }
         Ok(())

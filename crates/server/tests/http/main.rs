@@ -11,6 +11,7 @@ mod cors;
 mod description;
 mod errors;
 mod execution;
+mod extend;
 mod hostile;
 mod operations;
 mod queue;

@@ -10,7 +10,7 @@ use hearth_datastore::{Datastore, DefinitionStore, Definitions, Node, Recorder, 
 use hearth_drivers::scripted::{Program, Script, ScriptedDriver};
 use hearth_models::{InstanceId, ServerId};
 use hearth_queue::{Queue, QueueSettings, RetryPolicy};
-use hearth_server::{LogLevel, Parts, Readiness, Server, Serving, Settings};
+use hearth_server::{Extensions, LogLevel, Parts, Readiness, Server, Serving, Settings};
 use http::Request;
 use http_body_util::Full;
 use prometheus::Registry;
@@ -28,6 +28,7 @@ pub(crate) struct Options {
     pub(crate) driver: ScriptedDriver,
     /// What becomes of queued calls that fail for a reason which is not their function's; the default unless given.
     pub(crate) retry: Option<RetryPolicy>,
+    pub(crate) extensions: Extensions,
 }
 
 /// A server that runs.
@@ -121,6 +122,7 @@ impl Options {
             registry,
             readiness: readiness.clone(),
             log_level: Arc::new(Level(Mutex::new("info".to_owned()))),
+            extensions: self.extensions,
         };
         let settings = Settings { listen: (Ipv4Addr::LOCALHOST, 0).into(), ..self.server };
         let serving = Server::bind(settings, parts).await.unwrap().serve();
