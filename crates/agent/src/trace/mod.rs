@@ -3,18 +3,20 @@
 //! A call is a state machine that knows its own times ([`Timeline`]), so its trace is written down once, when it has
 //! ended; while it runs, tracing costs a few times and no lock. Where nobody takes traces, it costs nothing.
 //!
-//!     call
-//!     ├─ queued          of a call of the queue: since it was accepted
-//!     ├─ accept          from the head of the request until the call was accepted
-//!     ├─ body            reading the beginning of its body
-//!     ├─ image           looking its image up
-//!     │   └─ pull
-//!     ├─ wait            for a container
-//!     │   └─ launch      of the container, if it is the first call in it
-//!     │       ├─ create, attach, start, ready
-//!     ├─ exec            the function's own span, which it is told in its request
-//!     ├─ drain           for late lines of its log
-//!     └─ record          until the record is stored
+//! ```text
+//! call
+//! ├─ queued          of a call of the queue: since it was accepted
+//! ├─ accept          from the head of the request until the call was accepted
+//! ├─ body            reading the beginning of its body
+//! ├─ image           looking its image up
+//! │   └─ pull
+//! ├─ wait            for a container
+//! │   └─ launch      of the container, if it is the first call in it
+//! │       ├─ create, attach, start, ready
+//! ├─ exec            the function's own span, which it is told in its request
+//! ├─ drain           for late lines of its log
+//! └─ record          until the record is stored
+//! ```
 //!
 //! Spans say which call of what it was and how it ended; nothing of its request, its answer or its configuration.
 
