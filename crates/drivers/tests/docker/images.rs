@@ -95,6 +95,13 @@ async fn a_container_of_an_image_that_was_removed_meanwhile_is_one_of_the_image_
     let running = within(engine.driver.create(spec.clone()).await.unwrap().start()).await.unwrap();
     assert_eq!(docker(&["inspect", "-f", "{{.Image}}", running.guard.id()]), image.id);
     drop(running);
+    // An image of which there is a container would lose no more than its name.
+    within(async {
+        while engine.existing().await > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
 
     let spec = engine.spec(&image.name, &[]).await;
     docker(&["rmi", "-f", &image.name]);
