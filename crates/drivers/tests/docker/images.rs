@@ -96,11 +96,11 @@ async fn a_container_of_an_image_that_was_removed_meanwhile_is_one_of_the_image_
     assert_eq!(docker(&["inspect", "-f", "{{.Image}}", running.guard.id()]), image.id);
     drop(running);
     // An image of which there is a container would lose no more than its name.
-    within(async {
+    within(Box::pin(async {
         while engine.existing().await > 0 {
             sleep(Duration::from_millis(20)).await;
         }
-    })
+    }))
     .await;
 
     let spec = engine.spec(&image.name, &[]).await;
