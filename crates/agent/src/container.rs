@@ -4,6 +4,9 @@
 //! **Invariant:** a container that missed a deadline, broke its format, wrote to stdout outside an answer, or did
 //! not take its request to the last byte is [`Spent`](Fate::Spent): it is removed and never used again.
 
+mod end;
+mod exchange;
+
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,26 +22,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::dispatch::Dispatch;
-use crate::formats::{Decoder, Event, is_ignorable};
+use crate::formats::is_ignorable;
 use crate::incoming::{Incoming, Piece, Wanted};
 use crate::lateness::{DrainRule, Lateness};
-use crate::outgoing::SendError;
 use crate::probe::Probe;
 use crate::quiet::Quiet;
 use crate::work::Work;
 
-/// A function that has answered gets so long to take the rest of its request.
-const TAKE_REQUEST: Duration = Duration::from_millis(100);
-/// Until then its stdin is looked at so often.
+/// What nobody tells of is looked at so often.
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 /// A container whose output ended gets so long to say how it ended, where that does not decide the outcome alone.
 const TELL_EXIT: Duration = Duration::from_secs(2);
-/// A function that hung up gets so long to be seen dead: that is the reason then.
-const TELL_DEATH: Duration = Duration::from_secs(1);
 /// A socket that is there gets so long to take connections.
 const LISTEN: Duration = Duration::from_millis(500);
-/// A drain ends after so long even if stderr never falls silent; later where the window is set that wide.
-const LONGEST_DRAIN: Duration = Duration::from_millis(20);
 
 /// Whether a container may serve another call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -328,251 +324,10 @@ impl Wire {
         self.used = true;
         fate
     }
-
-    /// The exchange itself, until the answer is complete or cannot become so.
-    async fn converse(&mut self, work: &mut Work) -> Result<Fate, Error> {
-        let mut deadline = std::pin::pin!(sleep_until(work.clock.deadline));
-        // The function takes what it is sent.
-        let mut takes = true;
-        loop {
-            let hold_until = work.responder.hold_until();
-            let wanted = if work.responder.is_blocked() { Wanted::Log } else { Wanted::All };
-            tokio::select! {
-                biased;
-                () = &mut deadline => return Err(Error::TimedOut),
-                piece = self.incoming.next(wanted) => match piece {
-                    Piece::Answer(bytes) => {
-                        work.decoder.push(bytes);
-                        if read_answer(work)? {
-                            return Ok(self.fate_after(&work.decoder));
-                        }
-                    }
-                    Piece::Log(bytes) => work.live.log(&bytes),
-                    Piece::HungUp(end) => match self.hung_up(work, end).await? {
-                        Some(fate) => return Ok(fate),
-                        None => takes = true,
-                    },
-                    // What it answered before may still be under way.
-                    Piece::Over(_) if self.incoming.is_connected() => {}
-                    Piece::Over(Ok(())) => return self.answer_at_end(work).await,
-                    Piece::Over(Err(error)) => {
-                        let (id, app, route) = work.live.whose();
-                        tracing::warn!(
-                            call.id = %id, app, route, container_id = self.guard.id(), error = %Chain(&error),
-                            "lost the container's output"
-                        );
-                        return Err(self.end_of_output(work.format, work.clock.deadline).await.err().unwrap_or(Error::Vanished));
-                    }
-                },
-                () = work.responder.forward(), if work.responder.is_blocked() => {
-                    if read_answer(work)? {
-                        return Ok(self.fate_after(&work.decoder));
-                    }
-                }
-                sent = work.request.step(&work.invocation, &mut self.requests), if takes && !work.request.is_done() => match sent {
-                    Ok(()) => {}
-                    Err(SendError::Body(error)) => return Err(error.into()),
-                    // Why it does not read any more shows in what it says or in its exit.
-                    Err(SendError::Pipe) => takes = false,
-                },
-                () = sleep_until(hold_until.unwrap_or(work.clock.deadline)), if hold_until.is_some() => work.responder.stream(),
-                stat = self.probe.next() => work.live.sample(stat),
-            }
-        }
-    }
-
-    /// The container closed its output: what it exited with decides first, then whether the answer is whole.
-    async fn answer_at_end(&mut self, work: &mut Work) -> Result<Fate, Error> {
-        self.end_of_output(work.format, work.clock.deadline).await?;
-        last_of_answer(work).await?;
-        Ok(Fate::Spent)
-    }
-
-    /// The function closed the connection before its answer was complete, unless this completes it. Nothing is to be told
-    /// where it closed one that it had not used for long, just before it had this request: it gets that on another.
-    async fn hung_up(&mut self, work: &mut Work, end: io::Result<()>) -> Result<Option<Fate>, Error> {
-        let idled = self.used && work.decoder.is_untouched();
-        if idled && work.request.begin_again(end.is_err()) && self.connect().await.is_ok() {
-            return Ok(None);
-        }
-        match last_of_answer(work).await {
-            Ok(()) => Ok(Some(self.fate_after(&work.decoder))),
-            // Its client need not wait until it is known whether it died.
-            Err(Error::NotReceived(_)) => Err(Error::NotReceived(Reason::BadExit)),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Why a function hung up.
-    async fn why_it_hung_up(&mut self) -> Reason {
-        match timeout_at(Instant::now() + TELL_DEATH, &mut self.exit).await {
-            Ok(Exit::OutOfMemory) => Reason::OutOfMemory,
-            Ok(Exit::Code(137) | Exit::Vanished) => Reason::Killed,
-            Ok(Exit::Code(_)) => Reason::BadExit,
-            // It lives on.
-            Err(_) => Reason::BadOutput,
-        }
-    }
-
-    /// What becomes of the container, and of the connection, once an answer is complete.
-    fn fate_after(&mut self, decoder: &Decoder) -> Fate {
-        if decoder.surplus() {
-            return Fate::Spent;
-        }
-        match (decoder.must_close(), &self.socket) {
-            (false, _) => Fate::Reusable,
-            (true, None) => Fate::Spent,
-            (true, Some(_)) => {
-                self.hang_up();
-                Fate::Reusable
-            }
-        }
-    }
-
-    /// Waits for the container's exit, an error if it was a bad one, or if it was not the container that ended: the engine
-    /// carries its output, and what that is missing when the engine dies nobody can say.
-    async fn end_of_output(&mut self, format: Format, deadline: Instant) -> Result<(), Error> {
-        let driver = Arc::clone(&self.driver);
-        let mut ended = std::pin::pin!(self.how_it_ended(format, deadline));
-        tokio::select! {
-            biased;
-            ended = &mut ended => ended,
-            engine = driver.ping() => match engine {
-                Ok(()) => ended.await,
-                Err(_away) => Err(Error::Vanished),
-            },
-        }
-    }
-
-    /// Waits for the container's exit. An error if it was a bad one.
-    async fn how_it_ended(&mut self, format: Format, deadline: Instant) -> Result<(), Error> {
-        let bound = match format {
-            // Its exit code is part of its answer.
-            Format::Default => deadline,
-            Format::Http | Format::Json | Format::HttpStream => deadline.min(Instant::now() + TELL_EXIT),
-        };
-        let mut exit = timeout_at(bound, &mut self.exit).await;
-        if exit.is_err() && format != Format::Default {
-            // It lives on without its output, or the engine went away after all and is yet to tell what became of it.
-            self.driver.ping().await.map_err(|_away| Error::Vanished)?;
-            exit = timeout_at(deadline.min(Instant::now() + TELL_EXIT), &mut self.exit).await;
-        }
-        match exit {
-            Ok(Exit::Code(0)) => Ok(()),
-            // 128 + SIGKILL: somebody killed it, and it was not for its memory.
-            Ok(Exit::Code(137)) => Err(Error::Killed),
-            Ok(Exit::Code(code)) => Err(Error::ExitCode(code)),
-            Ok(Exit::OutOfMemory) => Err(Error::OutOfMemory),
-            Ok(Exit::Vanished) => Err(Error::Vanished),
-            Err(_) if format == Format::Default => Err(Error::TimedOut),
-            Err(_) => Ok(()),
-        }
-    }
-
-    /// The answer is out; the container gets a moment to take what is left of its request.
-    async fn finish_request(&mut self, work: &mut Work) -> Fate {
-        let end = Instant::now() + TAKE_REQUEST;
-        while !work.request.is_done() {
-            let step = timeout_at(end, work.request.step(&work.invocation, &mut self.requests)).await;
-            if !matches!(step, Ok(Ok(()))) {
-                work.request.give_up();
-                return Fate::Spent;
-            }
-        }
-        Fate::Reusable
-    }
-
-    /// What a function leaves unread of one request it would take for the beginning of the next: whoever sent it could
-    /// make up a request of another caller. Where the pipe can be seen, it has to be empty.
-    async fn request_is_read(&mut self, work: &mut Work) -> Fate {
-        let end = Instant::now() + TAKE_REQUEST;
-        while self.probe.unread().is_some_and(|unread| unread > may_stay_unread(work.format)) {
-            if Instant::now() >= end {
-                let (id, app, route) = work.live.whose();
-                tracing::warn!(
-                    call.id = %id, app, route, container_id = self.id(),
-                    "container answered and did not read its request to the end"
-                );
-                return Fate::Spent;
-            }
-            // The kernel tells nobody when a pipe becomes empty.
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-        Fate::Reusable
-    }
-
-    /// Waits for late log lines of the call until stderr has been silent for the window.
-    async fn drain(&mut self, work: &mut Work) -> Fate {
-        let begun = Instant::now();
-        let window = self.lateness.window(self.drain);
-        let mut latest = Duration::ZERO;
-        let fate = loop {
-            let piece = tokio::select! {
-                biased;
-                piece = self.incoming.next(Wanted::All) => piece,
-                () = self.quiet.wait(window) => break Fate::Reusable,
-            };
-            match piece {
-                Piece::Log(bytes) => {
-                    latest = begun.elapsed();
-                    work.live.log(&bytes);
-                }
-                Piece::Answer(bytes) if is_ignorable(work.format, &bytes) => {}
-                Piece::Answer(_) | Piece::Over(_) => break Fate::Spent,
-                Piece::HungUp(_) => {}
-            }
-            if begun.elapsed() > LONGEST_DRAIN.max(2 * window) {
-                break Fate::Reusable;
-            }
-        };
-        self.lateness.add(latest);
-        fate
-    }
 }
 
 impl Fate {
     fn and(self, other: Self) -> Self {
         if self == Self::Reusable { other } else { Self::Spent }
-    }
-}
-
-/// Hands what the decoder has to the responder, as far as that can take it now. Whether the answer is complete.
-fn read_answer(work: &mut Work) -> Result<bool, Error> {
-    while !work.responder.is_blocked() {
-        let Some(event) = work.decoder.next()? else { return Ok(false) };
-        if let Some(unattended) = &mut work.unattended {
-            unattended.transcript.note(&event, |bytes| work.live.log(bytes));
-        }
-        match event {
-            Event::Head(head) => work.responder.head(head),
-            Event::Data(bytes) => work.responder.data(bytes),
-            Event::End => return Ok(true),
-            Event::Refused(error) => {
-                work.refused = Some(error);
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
-}
-
-/// Nothing more will come; the rest of the answer goes to the responder.
-async fn last_of_answer(work: &mut Work) -> Result<(), Error> {
-    work.decoder.eof();
-    while !read_answer(work)? {
-        if !work.responder.is_blocked() {
-            return Err(Error::NoResponse);
-        }
-        let forwarded = timeout_at(work.clock.deadline, work.responder.forward()).await;
-        forwarded.map_err(|_| Error::TimedOut)?;
-    }
-    Ok(())
-}
-
-/// A reader of `json` may stop at the closing brace; the two line ends behind it mean nothing.
-const fn may_stay_unread(format: Format) -> u64 {
-    match format {
-        Format::Json => 2,
-        Format::Default | Format::Http | Format::HttpStream => 0,
     }
 }

@@ -1,0 +1,137 @@
+//! The exchange of a call with a container: its request goes in and its answer comes out, both at once.
+
+use std::io;
+
+use hearth_drivers::Chain;
+use hearth_models::{Error, Reason};
+use tokio::time::{sleep_until, timeout_at};
+
+use super::{Fate, Wire};
+use crate::formats::{Decoder, Event};
+use crate::incoming::{Piece, Wanted};
+use crate::outgoing::SendError;
+use crate::work::Work;
+
+impl Wire {
+    /// The exchange itself, until the answer is complete or cannot become so.
+    pub(super) async fn converse(&mut self, work: &mut Work) -> Result<Fate, Error> {
+        let mut deadline = std::pin::pin!(sleep_until(work.clock.deadline));
+        // The function takes what it is sent.
+        let mut takes = true;
+        loop {
+            let hold_until = work.responder.hold_until();
+            let wanted = if work.responder.is_blocked() { Wanted::Log } else { Wanted::All };
+            tokio::select! {
+                biased;
+                () = &mut deadline => return Err(Error::TimedOut),
+                piece = self.incoming.next(wanted) => match piece {
+                    Piece::Answer(bytes) => {
+                        work.decoder.push(bytes);
+                        if read_answer(work)? {
+                            return Ok(self.fate_after(&work.decoder));
+                        }
+                    }
+                    Piece::Log(bytes) => work.live.log(&bytes),
+                    Piece::HungUp(end) => match self.hung_up(work, end).await? {
+                        Some(fate) => return Ok(fate),
+                        None => takes = true,
+                    },
+                    // What it answered before may still be under way.
+                    Piece::Over(_) if self.incoming.is_connected() => {}
+                    Piece::Over(Ok(())) => return self.answer_at_end(work).await,
+                    Piece::Over(Err(error)) => {
+                        let (id, app, route) = work.live.whose();
+                        tracing::warn!(
+                            call.id = %id, app, route, container_id = self.guard.id(), error = %Chain(&error),
+                            "lost the container's output"
+                        );
+                        return Err(self.end_of_output(work.format, work.clock.deadline).await.err().unwrap_or(Error::Vanished));
+                    }
+                },
+                () = work.responder.forward(), if work.responder.is_blocked() => {
+                    if read_answer(work)? {
+                        return Ok(self.fate_after(&work.decoder));
+                    }
+                }
+                sent = work.request.step(&work.invocation, &mut self.requests), if takes && !work.request.is_done() => match sent {
+                    Ok(()) => {}
+                    Err(SendError::Body(error)) => return Err(error.into()),
+                    // Why it does not read any more shows in what it says or in its exit.
+                    Err(SendError::Pipe) => takes = false,
+                },
+                () = sleep_until(hold_until.unwrap_or(work.clock.deadline)), if hold_until.is_some() => work.responder.stream(),
+                stat = self.probe.next() => work.live.sample(stat),
+            }
+        }
+    }
+
+    /// The container closed its output: what it exited with decides first, then whether the answer is whole.
+    async fn answer_at_end(&mut self, work: &mut Work) -> Result<Fate, Error> {
+        self.end_of_output(work.format, work.clock.deadline).await?;
+        last_of_answer(work).await?;
+        Ok(Fate::Spent)
+    }
+
+    /// The function closed the connection before its answer was complete, unless this completes it. Nothing is to be told
+    /// where it closed one that it had not used for long, just before it had this request: it gets that on another.
+    async fn hung_up(&mut self, work: &mut Work, end: io::Result<()>) -> Result<Option<Fate>, Error> {
+        let idled = self.used && work.decoder.is_untouched();
+        if idled && work.request.begin_again(end.is_err()) && self.connect().await.is_ok() {
+            return Ok(None);
+        }
+        match last_of_answer(work).await {
+            Ok(()) => Ok(Some(self.fate_after(&work.decoder))),
+            // Its client need not wait until it is known whether it died.
+            Err(Error::NotReceived(_)) => Err(Error::NotReceived(Reason::BadExit)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What becomes of the container, and of the connection, once an answer is complete.
+    fn fate_after(&mut self, decoder: &Decoder) -> Fate {
+        if decoder.surplus() {
+            return Fate::Spent;
+        }
+        match (decoder.must_close(), &self.socket) {
+            (false, _) => Fate::Reusable,
+            (true, None) => Fate::Spent,
+            (true, Some(_)) => {
+                self.hang_up();
+                Fate::Reusable
+            }
+        }
+    }
+}
+
+/// Hands what the decoder has to the responder, as far as that can take it now. Whether the answer is complete.
+fn read_answer(work: &mut Work) -> Result<bool, Error> {
+    while !work.responder.is_blocked() {
+        let Some(event) = work.decoder.next()? else { return Ok(false) };
+        if let Some(unattended) = &mut work.unattended {
+            unattended.transcript.note(&event, |bytes| work.live.log(bytes));
+        }
+        match event {
+            Event::Head(head) => work.responder.head(head),
+            Event::Data(bytes) => work.responder.data(bytes),
+            Event::End => return Ok(true),
+            Event::Refused(error) => {
+                work.refused = Some(error);
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Nothing more will come; the rest of the answer goes to the responder.
+async fn last_of_answer(work: &mut Work) -> Result<(), Error> {
+    work.decoder.eof();
+    while !read_answer(work)? {
+        if !work.responder.is_blocked() {
+            return Err(Error::NoResponse);
+        }
+        let forwarded = timeout_at(work.clock.deadline, work.responder.forward()).await;
+        forwarded.map_err(|_| Error::TimedOut)?;
+    }
+    Ok(())
+}
