@@ -289,6 +289,16 @@ impl<T, W, C> Queue<T, W, C> {
         self.idle.len() + self.busy.len() + self.starting.len()
     }
 
+    /// There is a container that has become ready.
+    pub(super) fn is_served(&self) -> bool {
+        self.idle.len() + self.busy.len() > 0
+    }
+
+    /// The first in the line came before the start of `id` began. Ids of calls and of containers are of one sequence.
+    pub(super) fn has_waited_for(&self, id: u64) -> bool {
+        self.line.front().is_some_and(|first| first.id < id)
+    }
+
     pub(super) fn memory_held(&self) -> u64 {
         self.demand.memory.saturating_mul(self.containers() as u64)
     }
@@ -318,7 +328,9 @@ impl<T, W, C> Queue<T, W, C> {
         if self.line.len() <= served || n >= limits.containers_per_key {
             return false;
         }
-        if self.failures.as_ref().is_some_and(|failures| failures.until > now && n > 0) {
+        // After a failure one start at a time is enough to find out whether it was the last one.
+        let trying = !self.demand.cold && !self.starting.is_empty();
+        if self.failures.as_ref().is_some_and(|failures| trying || failures.until > now && n > 0) {
             return false;
         }
         if self.demand.cold || n == 0 {

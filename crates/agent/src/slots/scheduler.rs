@@ -150,7 +150,8 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
     }
 
     /// A start failed, or what it started was no use for even one call. The waiting calls are told when nothing else
-    /// can serve them.
+    /// can serve them; while other starts are under way, the call is told that has waited longest, if it has waited for all
+    /// of this one. So nobody waits for more than one failing start, and one that fails by chance costs one call.
     pub(crate) fn start_failed(
         &mut self,
         at: ContainerRef,
@@ -158,14 +159,18 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
         now: Instant,
         actions: &mut Vec<Action<T, W, C>>,
     ) {
-        self.forget(at);
+        let was = self.forget(at);
         let Some(queue) = self.queues.get_mut(&at.key) else { return };
         queue.note_failure(failure, now);
-        if queue.containers() == 0 && !queue.demand.cold {
-            while let Some(waiter) = queue.next(now) {
-                self.waiting -= 1;
-                actions.push(Action::Refuse { waiter, error: failure.error.clone() });
-            }
+        let told = match was {
+            _ if queue.demand.cold => 0,
+            _ if queue.containers() == 0 => queue.line.len(),
+            Some(Gone::Starting(_)) if failure.blame_key && !queue.is_served() => usize::from(queue.has_waited_for(at.id)),
+            _ => 0,
+        };
+        for waiter in (0..told).map_while(|_| queue.next(now)) {
+            self.waiting -= 1;
+            actions.push(Action::Refuse { waiter, error: failure.error.clone() });
         }
         self.launch_where_due(now, actions);
         self.drop_if_empty(at.key, now);
@@ -232,9 +237,10 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
         self.drop_if_empty(at.key, now);
     }
 
-    fn forget(&mut self, at: ContainerRef) {
-        let Some(queue) = self.queues.get_mut(&at.key) else { return };
-        let Some(was) = queue.forget(at.id) else { return };
+    /// What the container was, if anybody accounted for it.
+    fn forget(&mut self, at: ContainerRef) -> Option<Gone> {
+        let queue = self.queues.get_mut(&at.key)?;
+        let was = queue.forget(at.id)?;
         let memory = queue.demand.memory;
         self.reserved -= memory;
         match was {
@@ -242,6 +248,7 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
             Gone::Retiring => self.leaving -= memory,
             Gone::Live => {}
         }
+        Some(was)
     }
 
     // === what the node does ===

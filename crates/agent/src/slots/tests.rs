@@ -231,6 +231,61 @@ fn a_failed_start_is_told_to_all_who_wait_for_it_and_repeated_ones_are_answered_
 }
 
 #[test]
+fn nobody_waits_for_more_than_one_failing_start() {
+    let mut bench = Bench::new(LIMITS);
+    bench.call(1);
+    bench.call(2);
+    bench.call(3);
+    bench.tick(ms(1_000));
+    bench.tick(ms(1_000));
+    assert_eq!(bench.launches.len(), 3);
+    let failure = StartFailure { error: Error::InitTimedOut, blame_key: true };
+    let fails = |bench: &mut Bench| {
+        let mut actions = Actions::new();
+        bench.node.start_failed(bench.launches.remove(0), &failure, bench.now, &mut actions);
+        bench.note(actions);
+    };
+    let told = |waiter| Action::Refuse { waiter, error: Error::InitTimedOut };
+    bench.tick(ms(3_000));
+    fails(&mut bench);
+    assert_eq!(bench.seen, [told(1)], "who has waited for it alone");
+    // However long the back-off, the starts under way say more than another could.
+    bench.call(4);
+    bench.call(5);
+    bench.tick(ms(900));
+    assert_eq!(bench.launches.len(), 2);
+    fails(&mut bench);
+    assert_eq!(bench.seen, [told(1), told(2)]);
+    bench.tick(ms(900));
+    fails(&mut bench);
+    assert_eq!(bench.seen, [told(1), told(2), told(3), told(4), told(5)], "nothing is left that could serve them");
+    assert!(matches!(bench.call(6), Admission::Refused { .. }));
+    assert!(bench.launches.is_empty());
+}
+
+#[test]
+fn a_start_that_fails_beside_another_is_not_told_to_who_came_after_it_began() {
+    let mut bench = Bench::new(LIMITS);
+    let tickets = [1, 2].map(|waiter| match bench.call(waiter) {
+        Admission::Waiting(ticket) => ticket,
+        other => panic!("{other:?}"),
+    });
+    bench.tick(ms(1_000));
+    assert_eq!(bench.launches.len(), 2);
+    for ticket in tickets {
+        assert!(bench.node.abandon(ticket, bench.now).is_some());
+    }
+    bench.call(3);
+    let second = bench.launches.pop().unwrap();
+    let failure = StartFailure { error: Error::InitTimedOut, blame_key: true };
+    let mut actions = Actions::new();
+    bench.node.start_failed(second, &failure, bench.now, &mut actions);
+    assert_eq!(actions, []);
+    let at = bench.launched(10);
+    assert_eq!(bench.seen, [Action::Assign { waiter: 3, container: 10, at }]);
+}
+
+#[test]
 fn a_failed_start_is_not_told_while_another_container_lives() {
     let mut bench = Bench::new(LIMITS);
     let at = warm(&mut bench, 10);

@@ -122,6 +122,30 @@ async fn all_who_wait_hear_why_it_did_not_become_ready() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_function_that_never_becomes_ready_is_told_in_the_time_of_one_start() {
+    let never = Program::new(|_io| std::future::pending::<Exit>());
+    let test = TestAgent::new(never);
+    let function = test.function(r#"{"format":"http-stream","timeout":30}"#);
+    let begun = Instant::now();
+    let callers = [0, 0, 0, 0, 0, 0, 0, 0, 700, 3_000, 4_990, 5_100].map(|after| {
+        let (test, function) = (&test, &function);
+        async move {
+            tokio::time::sleep(Duration::from_millis(after)).await;
+            let came = Instant::now();
+            let error = test.call(function, "x").await.error();
+            (after, error, came.elapsed())
+        }
+    });
+    for (after, error, waited) in join_all(callers).await {
+        assert_eq!(error, Error::InitTimedOut);
+        // Its own start, or one that was under way, and the moment until that was due.
+        assert!(waited <= Duration::from_millis(5_900), "{after}: {waited:?}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(7));
+    test.ends_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_time_to_become_ready_counts_from_the_start_of_the_container() {
     let slow = Program::new(|mut io| async move {
         tokio::time::sleep(Duration::from_millis(4_900)).await;
