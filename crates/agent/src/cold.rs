@@ -21,8 +21,8 @@ pub(crate) async fn run(permit: Permit, template: Arc<Template>, work: Box<Work>
         Ok(running) => running,
         Err(not_started) => {
             let failure = not_started.into_failure(|| match work.unattended {
-                Some(_) => StartFailure { error: Error::StartFailed("not ready in time".to_owned()), blame_key: true },
-                None => StartFailure { error: Error::Busy, blame_key: false },
+                Some(_) => StartFailure::new(Error::StartFailed("not ready in time".to_owned()), true),
+                None => StartFailure::new(Error::Busy, false),
             });
             permit.fail(&failure);
             return work.refuse(&failure.error);

@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Fuse};
 use hearth_drivers::{Chain, Connection, Driver, Exit, Guard, Phase, Running, Socket};
@@ -36,6 +37,9 @@ const TELL_EXIT: Duration = Duration::from_secs(2);
 /// A socket that is there gets so long to take connections.
 const LISTEN: Duration = Duration::from_millis(500);
 
+/// So much of what a container says before its first call is kept.
+const LONGEST_LAST_WORDS: usize = 64 * 1024;
+
 /// Whether a container may serve another call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -59,6 +63,8 @@ pub(crate) struct Wire {
     quiet: Quiet,
     drain: DrainRule,
     lateness: Lateness,
+    /// What it said before its first call, which is told to whoever waited for it if it is never fit for one.
+    said: Option<Vec<u8>>,
     /// Of its start, for the trace of its first call.
     phases: Vec<Phase>,
     /// Cancelled when the server cannot wait any longer.
@@ -96,6 +102,7 @@ impl Wire {
             quiet,
             drain: dispatch.drain_rule(),
             lateness: Lateness::default(),
+            said: Some(Vec::new()),
             phases,
             stop: dispatch.stop.clone(),
             driver: Arc::clone(&dispatch.driver),
@@ -154,7 +161,15 @@ impl Wire {
         }
     }
 
-    fn log_between(&self, bytes: &[u8]) {
+    /// What it said before its first call.
+    pub(crate) fn said(&mut self) -> Bytes {
+        self.said.take().unwrap_or_default().into()
+    }
+
+    fn log_between(&mut self, bytes: &[u8]) {
+        if let Some(said) = &mut self.said {
+            said.extend(bytes.iter().take(LONGEST_LAST_WORDS.saturating_sub(said.len())));
+        }
         tracing::debug!(container_id = self.id(), between_log = true, "{}", String::from_utf8_lossy(bytes).trim_end());
     }
 
@@ -255,6 +270,7 @@ impl Wire {
 
     async fn execute_inside(&mut self, mut work: Box<Work>, answered: impl FnOnce()) -> Fate {
         work.begin();
+        self.said = None;
         let phases = std::mem::take(&mut self.phases);
         if let Some(trace) = work.live.traced() {
             trace.launch = phases;

@@ -249,7 +249,7 @@ impl Dispatch {
                 let permit = Permit { dispatch: Arc::clone(self), at, open: true };
                 self.containers.spawn(cold::run(permit, template, waiter));
             }
-            Action::Refuse { waiter, error } => waiter.refuse(&error),
+            Action::Refuse { waiter, failure } => waiter.not_started(&failure),
             Action::Launch { template, at } => {
                 let permit = Permit { dispatch: Arc::clone(self), at, open: true };
                 self.containers.spawn(hot::run(permit, template));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hearth_models::{Error, Reason};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -30,7 +31,7 @@ pub(crate) async fn run(permit: Permit, template: Arc<Template>) {
         Err(not_started) => {
             return permit.fail(&not_started.into_failure(|| {
                 let error = Error::StartFailed(format!("not ready within {} s", patience.as_secs()));
-                StartFailure { error, blame_key: true }
+                StartFailure::new(error, true)
             }));
         }
     };
@@ -39,8 +40,8 @@ pub(crate) async fn run(permit: Permit, template: Arc<Template>) {
     let mut wire = Wire::new(running, probe, quiet, &dispatch);
     match dispatch.stop.run_until_cancelled(wire.open(dispatch.settings.socket_patience)).await {
         Some(Ok(())) => {}
-        Some(Err(error)) => return permit.fail(&not_opened(&template, error)),
-        None => return permit.fail(&StartFailure { error: Error::ShuttingDown, blame_key: false }),
+        Some(Err(error)) => return permit.fail(&not_opened(&template, error, wire.said())),
+        None => return permit.fail(&StartFailure::new(Error::ShuttingDown, false)),
     }
     tracing::debug!(
         app = template.series.app(),
@@ -60,12 +61,12 @@ pub(crate) async fn run(permit: Permit, template: Arc<Template>) {
 }
 
 /// What the waiting calls are told of a function that did not open its socket.
-fn not_opened(template: &Template, error: Error) -> StartFailure {
+fn not_opened(template: &Template, error: Error, said: Bytes) -> StartFailure {
     tracing::warn!(
         app = template.series.app(), route = template.series.path(), %error, reason = %error.reason(),
         "function did not become ready"
     );
-    StartFailure { blame_key: error != Error::Vanished, error }
+    StartFailure { blame_key: error != Error::Vanished, error, said }
 }
 
 struct Hot<'a> {
@@ -156,11 +157,11 @@ impl Hot<'_> {
     }
 
     /// The function cannot be connected to any more.
-    fn unreachable(&self) -> Result<(), StartFailure> {
+    fn unreachable(&mut self) -> Result<(), StartFailure> {
         if self.served {
             return Ok(());
         }
-        Err(StartFailure { error: Error::NotReceived(Reason::BadExit), blame_key: true })
+        Err(StartFailure { error: Error::NotReceived(Reason::BadExit), blame_key: true, said: self.wire.said() })
     }
 
     /// The container is of no more use.
@@ -169,7 +170,7 @@ impl Hot<'_> {
             return Ok(());
         }
         let error = self.wire.why_unfit(self.template.format).await;
-        Err(StartFailure { blame_key: error != Error::Vanished, error })
+        Err(StartFailure { blame_key: error != Error::Vanished, error, said: self.wire.said() })
     }
 }
 
@@ -177,7 +178,7 @@ impl Hot<'_> {
 /// with the reason.
 fn turn_away(work: Box<Work>, result: Result<&(), &StartFailure>) {
     match result {
-        Err(failure) => work.refuse(&failure.error),
+        Err(failure) => work.not_started(failure),
         Ok(()) => work.bounce(),
     }
 }

@@ -60,7 +60,7 @@ fn failure(template: &Template, error: &hearth_drivers::Error) -> StartFailure {
         app = template.series.app(), route = template.series.path(), error = %hearth_drivers::Chain(error),
         "container could not be started"
     );
-    StartFailure { error: crate::client_error(error), blame_key: !error.is_engine_away() && !error.is_cut() }
+    StartFailure::new(crate::client_error(error), !error.is_engine_away() && !error.is_cut())
 }
 
 impl NotStarted {
@@ -69,7 +69,7 @@ impl NotStarted {
         match self {
             Self::Failed(failure) => failure,
             Self::Late => late(),
-            Self::Stopped => StartFailure { error: Error::ShuttingDown, blame_key: false },
+            Self::Stopped => StartFailure::new(Error::ShuttingDown, false),
         }
     }
 }

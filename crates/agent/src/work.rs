@@ -11,6 +11,7 @@ use crate::background::Transcript;
 use crate::formats::Decoder;
 use crate::live::LiveCall;
 use crate::outgoing::{Outgoing, Prefix};
+use crate::slots::StartFailure;
 use crate::{Invocation, Settings, Timing};
 
 /// An answer is held back for so long after its first byte.
@@ -136,6 +137,12 @@ impl Work {
             Some(lost) => lost.cancelled().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// It will not run, because a start failed that it waited for. What the container said is in its log.
+    pub(crate) fn not_started(mut self: Box<Self>, failure: &StartFailure) {
+        self.live.log(&failure.said);
+        self.refuse(&failure.error);
     }
 
     /// It will not run.

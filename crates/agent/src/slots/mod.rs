@@ -17,6 +17,7 @@ mod tests;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hearth_models::{AppId, Error, FnId};
 use rustc_hash::FxHasher;
 
@@ -109,8 +110,8 @@ pub(crate) enum Action<T, W, C> {
     Launch { template: T, at: ContainerRef },
     /// Let the call start a container of its own.
     Admit { waiter: W, template: T, at: ContainerRef },
-    /// Tell the call that it will not run.
-    Refuse { waiter: W, error: Error },
+    /// Tell the call that it will not run: the start that it waited for failed.
+    Refuse { waiter: W, failure: StartFailure },
     /// Stop this container and remove it.
     Retire { container: C },
 }
@@ -133,6 +134,15 @@ pub(crate) struct StartFailure {
     pub(crate) error: Error,
     /// The key is at fault, not the engine: if it happens again, the key backs off.
     pub(crate) blame_key: bool,
+    /// What its container said, for the logs of those calls.
+    pub(crate) said: Bytes,
+}
+
+impl StartFailure {
+    /// A failure of a container that said nothing.
+    pub(crate) const fn new(error: Error, blame_key: bool) -> Self {
+        Self { error, blame_key, said: Bytes::new() }
+    }
 }
 
 /// How long a key is answered from memory after its `failures`th failed start in a row.

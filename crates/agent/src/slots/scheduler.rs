@@ -170,7 +170,7 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
         };
         for waiter in (0..told).map_while(|_| queue.next(now)) {
             self.waiting -= 1;
-            actions.push(Action::Refuse { waiter, error: failure.error.clone() });
+            actions.push(Action::Refuse { waiter, failure: failure.clone() });
         }
         self.launch_where_due(now, actions);
         self.drop_if_empty(at.key, now);

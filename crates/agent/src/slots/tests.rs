@@ -214,14 +214,14 @@ fn a_single_quick_caller_has_two_containers_in_turn_before_long() {
 #[test]
 fn a_failed_start_is_told_to_all_who_wait_for_it_and_repeated_ones_are_answered_from_memory() {
     let mut bench = Bench::new(LIMITS);
-    let failure = StartFailure { error: Error::StartFailed("no such file".into()), blame_key: true };
+    let failure = StartFailure::new(Error::StartFailed("no such file".into()), true);
     for round in 0..2 {
         bench.call(round * 10 + 1);
         bench.call(round * 10 + 2);
         let at = bench.launches.pop().unwrap();
         let mut actions = Actions::new();
         bench.node.start_failed(at, &failure, bench.now, &mut actions);
-        let told = |waiter| Action::Refuse { waiter, error: failure.error.clone() };
+        let told = |waiter| Action::Refuse { waiter, failure: failure.clone() };
         assert_eq!(actions, [told(round * 10 + 1), told(round * 10 + 2)]);
     }
     assert_eq!(bench.call(30), Admission::Refused { waiter: 30, error: failure.error.clone() });
@@ -239,13 +239,13 @@ fn nobody_waits_for_more_than_one_failing_start() {
     bench.tick(ms(1_000));
     bench.tick(ms(1_000));
     assert_eq!(bench.launches.len(), 3);
-    let failure = StartFailure { error: Error::InitTimedOut, blame_key: true };
+    let failure = StartFailure::new(Error::InitTimedOut, true);
     let fails = |bench: &mut Bench| {
         let mut actions = Actions::new();
         bench.node.start_failed(bench.launches.remove(0), &failure, bench.now, &mut actions);
         bench.note(actions);
     };
-    let told = |waiter| Action::Refuse { waiter, error: Error::InitTimedOut };
+    let told = |waiter| Action::Refuse { waiter, failure: StartFailure::new(Error::InitTimedOut, true) };
     bench.tick(ms(3_000));
     fails(&mut bench);
     assert_eq!(bench.seen, [told(1)], "who has waited for it alone");
@@ -277,7 +277,7 @@ fn a_start_that_fails_beside_another_is_not_told_to_who_came_after_it_began() {
     }
     bench.call(3);
     let second = bench.launches.pop().unwrap();
-    let failure = StartFailure { error: Error::InitTimedOut, blame_key: true };
+    let failure = StartFailure::new(Error::InitTimedOut, true);
     let mut actions = Actions::new();
     bench.node.start_failed(second, &failure, bench.now, &mut actions);
     assert_eq!(actions, []);
@@ -293,7 +293,7 @@ fn a_failed_start_is_not_told_while_another_container_lives() {
     bench.call(2);
     bench.tick(ms(5_000));
     let second = bench.launches.pop().unwrap();
-    let failure = StartFailure { error: Error::Internal, blame_key: true };
+    let failure = StartFailure::new(Error::Internal, true);
     let mut actions = Actions::new();
     bench.node.start_failed(second, &failure, bench.now, &mut actions);
     assert!(!actions.iter().any(|action| matches!(action, Action::Refuse { .. })));

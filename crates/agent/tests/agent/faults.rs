@@ -158,15 +158,19 @@ async fn a_flood_of_log_is_cut_and_does_not_disturb_the_function() {
 #[tokio::test(start_paused = true)]
 async fn a_container_that_writes_when_nobody_asked_serves_no_call() {
     let stray = Program::new(|io| async move {
+        io.stderr("unasked\n").await;
         io.stdout("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil").await;
         std::future::pending::<()>().await;
         Exit::Code(0)
     });
     let test = TestAgent::with(Script::new(stray), |_| {});
     let function = test.function(r#"{"format":"http","timeout":4}"#);
-    for _ in 0..5 {
-        let error = test.call(&function, "x").await.error();
-        assert_eq!(error, Error::BadOutput("http: output before the first request".to_owned()));
+    for call in 0..5 {
+        let outcome = test.call(&function, "x").await;
+        if call == 0 {
+            assert_eq!(test.log(outcome.id).await, "unasked\n", "who waited for it sees what it said");
+        }
+        assert_eq!(outcome.error(), Error::BadOutput("http: output before the first request".to_owned()));
     }
     assert!(test.driver.ledger().created < 5, "the key backed off");
     test.ends_clean().await;

@@ -85,7 +85,10 @@ async fn all_who_wait_hear_why_it_did_not_become_ready() {
         std::future::pending::<()>().await;
         Exit::Code(0)
     });
-    let exits = Program::new(|_io| async { Exit::Code(0) });
+    let exits = Program::new(|io| async move {
+        io.stderr("no module\n").await;
+        Exit::Code(0)
+    });
     let eats = Program::new(|_io| async { Exit::OutOfMemory });
     let links = Program::new(|io| async move {
         io.listen_badly(SocketError::BadLink);
@@ -96,12 +99,12 @@ async fn all_who_wait_hear_why_it_did_not_become_ready() {
         io.stop_listening();
         std::future::pending::<Exit>().await
     });
-    for (program, error, after) in [
-        (never, Error::InitTimedOut, Duration::from_secs(5)),
-        (exits, Error::InitFailed(Reason::BadExit), Duration::ZERO),
-        (eats, Error::InitFailed(Reason::OutOfMemory), Duration::ZERO),
-        (links, Error::InitFailed(Reason::BadOutput), Duration::ZERO),
-        (deaf, Error::NotReceived(Reason::BadExit), Duration::from_millis(500)),
+    for (program, error, said, after) in [
+        (never, Error::InitTimedOut, "thinking\n", Duration::from_secs(5)),
+        (exits, Error::InitFailed(Reason::BadExit), "no module\n", Duration::ZERO),
+        (eats, Error::InitFailed(Reason::OutOfMemory), "", Duration::ZERO),
+        (links, Error::InitFailed(Reason::BadOutput), "", Duration::ZERO),
+        (deaf, Error::NotReceived(Reason::BadExit), "", Duration::from_millis(500)),
     ] {
         let test = TestAgent::new(program);
         let function = test.function(r#"{"format":"http-stream","timeout":30}"#);
@@ -115,6 +118,7 @@ async fn all_who_wait_hear_why_it_did_not_become_ready() {
             assert_eq!(outcome.error(), error);
             let call = test.record(outcome.id).await;
             assert_eq!((call.status(), call.reason(), call.started_at()), (Status::Error, Some(error.reason()), None));
+            assert_eq!(test.log(outcome.id).await, said, "the reason is where it is looked for");
         }
         assert_eq!(test.driver.ledger().created, 1, "{error:?}");
         test.ends_clean().await;

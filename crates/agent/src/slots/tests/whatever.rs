@@ -128,7 +128,7 @@ proptest! {
                     }
                 },
                 Step::StartFailed(at, blame_key) => if let Some((at, _)) = pick(&mut world.starting, at) {
-                    let failure = StartFailure { error: Error::Internal, blame_key };
+                    let failure = StartFailure::new(Error::Internal, blame_key);
                     node.start_failed(at, &failure, now, &mut actions);
                 },
                 Step::Freed(at) => if let Some((at, container)) = pick(&mut world.busy, at) {
