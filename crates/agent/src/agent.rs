@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hearth_datastore::Recorder;
-use hearth_drivers::{Driver, Image};
+use hearth_drivers::{Driver, Found, Image};
 use hearth_models::{AppId, Call, Error, FnId, Format};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Semaphore, oneshot};
@@ -255,7 +255,7 @@ impl Shared {
         invocation: Invocation,
         body: RequestBody,
         mut live: LiveCall,
-        clock: Clock,
+        mut clock: Clock,
         unattended: Option<Unattended>,
     ) -> Result<Answer, Failure> {
         let stop = &self.dispatch.stop;
@@ -264,8 +264,9 @@ impl Shared {
             let prefix = timeout_at(clock.start_by, Prefix::read(body, limit, &self.bodies)).await;
             let prefix = prefix.map_err(|_| Error::BodyTimeout)??;
             live.timeline().body = Some(Instant::now());
-            let found = timeout_at(clock.start_by, self.images.get(&invocation));
-            let found = found.await.map_err(|_| Error::Busy)??;
+            let began = Instant::now();
+            let found = self.image(&invocation, clock.image_by()).await?;
+            clock.had_no_image(began.elapsed());
             live.timeline().image = Some(Instant::now());
             if let Some(trace) = live.traced() {
                 trace.pulled = found.pulled;
@@ -286,6 +287,15 @@ impl Shared {
                 self.place(work, reply).await
             }
             Err(error) => Err(refuse(live, error)),
+        }
+    }
+
+    /// The image of a call, which waits for it until then.
+    async fn image(&self, invocation: &Invocation, end: Option<Instant>) -> Result<Found, Error> {
+        let found = self.images.get(invocation);
+        match end {
+            Some(end) => timeout_at(end, found).await.map_err(|_late| Error::Busy)?,
+            None => found.await,
         }
     }
 

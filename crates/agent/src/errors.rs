@@ -14,6 +14,7 @@ pub(crate) fn client_error(error: &DriverError) -> Error {
         DriverError::InvalidReference { reference, why } => pull(400, reference, why),
         DriverError::ImageRefused { image, status, message } => pull(*status, image, message),
         DriverError::ImageUnreachable { image, message } => pull(502, image, message),
+        DriverError::PullTimedOut { .. } => Error::PullTimedOut,
         DriverError::EngineAway { .. } => Error::EngineUnavailable,
         DriverError::Create { message } | DriverError::Start { message } => Error::StartFailed(message.clone()),
         DriverError::Engine { .. } | DriverError::Setting { .. } => Error::EngineFailed(error.to_string()),

@@ -45,9 +45,23 @@ impl Clock {
 
     /// That of a call of the queue, whose execution alone is limited.
     pub(crate) fn unattended(live: &LiveCall, invocation: &Invocation) -> Self {
-        /// For its image, and for a container of its own.
+        /// For a container of its own.
         const PREPARE: Duration = Duration::from_secs(300);
         Self::from_slot(live.accepted() + PREPARE, invocation.function.limits.timeout())
+    }
+
+    /// Until when it waits for its image. Where the execution alone is limited a pull is no wait for a container, and has a
+    /// limit of its own, the driver's.
+    pub(crate) fn image_by(&self) -> Option<Instant> {
+        (!self.from_slot).then_some(self.start_by)
+    }
+
+    /// It waited for its image for so long.
+    pub(crate) fn had_no_image(&mut self, time: Duration) {
+        if self.from_slot {
+            self.start_by += time;
+            self.deadline += time;
+        }
     }
 
     fn from_slot(start_by: Instant, timeout: Duration) -> Self {

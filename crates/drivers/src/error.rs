@@ -50,6 +50,15 @@ pub enum Error {
         message: String,
     },
 
+    /// An image takes too long to come.
+    #[error("image '{image}' was not there after {limit:?}")]
+    PullTimedOut {
+        /// What was asked for, as it was written.
+        image: String,
+        /// How long it was waited for.
+        limit: std::time::Duration,
+    },
+
     /// The engine does not answer.
     #[error("container engine is not available")]
     EngineAway {
@@ -107,7 +116,13 @@ impl Error {
     /// The image is the reason: it is not there, or it may not be had.
     #[must_use]
     pub const fn is_image(&self) -> bool {
-        matches!(self, Self::InvalidReference { .. } | Self::ImageRefused { .. } | Self::ImageUnreachable { .. })
+        matches!(
+            self,
+            Self::InvalidReference { .. }
+                | Self::ImageRefused { .. }
+                | Self::ImageUnreachable { .. }
+                | Self::PullTimedOut { .. }
+        )
     }
 
     /// Only the connection to the container is known to be gone, not the container.

@@ -150,6 +150,8 @@ pub enum Error {
     /// An image could not be had. The status is the engine's for 4xx and 502 otherwise.
     #[error("Failed to pull image '{image}': {detail}")]
     PullFailed { status: u16, image: String, detail: String },
+    #[error("Image pull timed out")]
+    PullTimedOut,
     /// A container of the function cannot be made or started, however often it is tried.
     #[error("container could not be started: {0}")]
     StartFailed(String),
@@ -242,7 +244,7 @@ impl Error {
             | Self::EngineUnavailable
             | Self::StoreUnavailable
             | Self::ShuttingDown => 503,
-            Self::TimedOut | Self::InitTimedOut => 504,
+            Self::TimedOut | Self::InitTimedOut | Self::PullTimedOut => 504,
         }
     }
 
@@ -270,7 +272,9 @@ impl Error {
             | Self::InvalidResponse
             | Self::ResponseHeaderTooLarge
             | Self::ResponseBodyTooLarge => Reason::BadOutput,
-            Self::PullFailed { .. } | Self::StartFailed(_) | Self::InitTimedOut => Reason::Image,
+            Self::PullFailed { .. } | Self::PullTimedOut | Self::StartFailed(_) | Self::InitTimedOut => {
+                Reason::Image
+            }
             Self::Busy | Self::NoCapacity(_) => Reason::NoCapacity,
             Self::Refused { .. } => Reason::ApiRequest,
             Self::ClientGone

@@ -154,6 +154,7 @@ pub(crate) const fn is_result(error: &Error) -> bool {
         | Error::Internal => false,
         // The registry is away, rather than the image.
         Error::PullFailed { status, .. } => *status < 500,
+        Error::PullTimedOut => false,
         _ => true,
     }
 }

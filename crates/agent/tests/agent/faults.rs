@@ -217,6 +217,7 @@ async fn a_container_that_never_reads_its_large_request_is_not_used_again() {
 async fn failures_to_start_are_told_to_every_caller_with_their_reason() {
     let image = |status| DriverError::ImageRefused { image: "image".into(), status, message: "denied".into() };
     let unreachable = DriverError::ImageUnreachable { image: "image".into(), message: "no route".into() };
+    let late = DriverError::PullTimedOut { image: "image".into(), limit: Duration::from_mins(10) };
     let pull = |step| Script::new(http_echo()).pull(step);
     let start = |step| Script::new(http_echo()).start(step);
     let failed = |status, detail: &str| Error::PullFailed { status, image: "image".into(), detail: detail.into() };
@@ -224,6 +225,7 @@ async fn failures_to_start_are_told_to_every_caller_with_their_reason() {
         (pull(Step::fails(image(404))), failed(404, "denied"), Reason::Image),
         (pull(Step::fails(image(401))), failed(401, "denied"), Reason::Image),
         (pull(Step::fails(unreachable)), failed(502, "no route"), Reason::Image),
+        (pull(Step::fails(late)), Error::PullTimedOut, Reason::Image),
         (start(Step::fails(DriverError::Unhealthy)), Error::Unhealthy, Reason::BadExit),
         (
             start(Step::fails(DriverError::Start { message: "no such file".into() })),

@@ -281,6 +281,16 @@ async fn time_that_counts_from_the_slot_leaves_the_execution_its_full_timeout() 
     assert_eq!(failure.error, Error::TimedOut);
     test.ends_clean().await;
 
+    // A pull is no wait for a container.
+    let script = Script::new(http_echo()).pull(Step::takes(Duration::from_secs(100)));
+    let test = TestAgent::with(script.start(Step::takes(Duration::from_secs(29))), |_| {});
+    let function = test.function(r#"{"format":"http","timeout":2}"#);
+    let invocation = Invocation { timing: Timing::FromSlot, ..function.invocation(|_| {}) };
+    let answer = test.agent.submit(invocation, empty_body()).await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.waited), (200, Duration::from_secs(129)));
+    drop(answer);
+    test.ends_clean().await;
+
     let test = TestAgent::with(Script::new(http_echo()).start(Step::takes(Duration::from_secs(50))), |_| {});
     for (timeout, waited) in [(2, 30), (40, 40)] {
         let function = test.function(&format!(r#"{{"format":"http","timeout":{timeout}}}"#));

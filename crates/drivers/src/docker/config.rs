@@ -91,7 +91,7 @@ impl DockerConfig {
             network: None,
             pids_limit: 1024,
             sockets: None,
-            pull_limit: Duration::from_mins(5),
+            pull_limit: Duration::from_mins(10),
         }
     }
 }

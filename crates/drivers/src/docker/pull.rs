@@ -70,8 +70,8 @@ impl Puller {
         // That of the registry comes first: who waits for it holds nothing that others need.
         let slots = async { (registry.acquire().await, self.slots.acquire().await) };
         let Ok(_slots) = timeout(self.limit, slots).await else {
-            let message = format!("no pull could begin within {:?}: too many are under way", self.limit);
-            return Err(Error::ImageUnreachable { image: asked.to_owned(), message });
+            tracing::warn!(image = asked, "its pull could not begin: too many are under way");
+            return Err(Error::PullTimedOut { image: asked.to_owned(), limit: self.limit });
         };
         let credentials = self.credentials.of(reference.registry()).await;
         let begin = Instant::now();
@@ -143,10 +143,7 @@ fn judge(asked: &str, fault: Fault) -> Verdict {
             None => Verdict::Again(message),
         },
         Fault::Silent(_) => Verdict::Again(fault.message()),
-        Fault::Late(_) => {
-            let message = fault.message();
-            Verdict::Final(Error::ImageUnreachable { image, message })
-        }
+        Fault::Late(limit) => Verdict::Final(Error::PullTimedOut { image, limit }),
         Fault::Away(_) | Fault::Nonsense(_) => Verdict::Final(fault.into_error(Operation::PullImage)),
     }
 }

@@ -233,7 +233,7 @@ async fn a_broken_layer_and_a_pull_without_end_are_errors() {
     let registry = Registry::start(Mood::Slow(60_000)).await;
     let begin = Instant::now();
     let error = within(engine.driver.image(&registry.image())).await.unwrap_err();
-    assert!(error.to_string().contains("no answer from the container engine within 1s"), "{error}");
+    assert!(matches!(error, Error::PullTimedOut { .. }), "{error:?}");
     assert!(begin.elapsed() < Duration::from_secs(3));
 
     let registry = Registry::start(Mood::Corrupt).await;

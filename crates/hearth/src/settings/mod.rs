@@ -224,7 +224,7 @@ fn docker(reader: &mut Reader<'_>, source: &Source) -> Docker {
     let mut pids = 0;
     reader.set_positive(&table::DOCKER_PIDS, &mut pids);
     docker.pids = Some(pids).filter(|pids| *pids > 0);
-    docker.pull_limit = reader.parse(&table::DOCKER_PULL_TIMEOUT).map(|Span(time)| time);
+    docker.pull_limit = reader.parse(&table::HOT_PULL_TIMEOUT_MSECS).map(Duration::from_millis);
     let stats = reader.parse_with(&table::DOCKER_STATS, |text| match text.trim() {
         "auto" => Ok(StatsFrom::Auto),
         "engine" => Ok(StatsFrom::Engine),

@@ -106,7 +106,6 @@ settings! {
         "Where a config.json with credentials is").or("DOCKER_CONFIG");
     DOCKER_NETWORK = Setting::new("docker-network", "NAME", "the engine's", "The network of containers");
     DOCKER_PIDS = Setting::new("docker-pids", "NUMBER", "1024", "Processes and threads of one container");
-    DOCKER_PULL_TIMEOUT = Setting::new("docker-pull-timeout", "TIME", "5m", "Time for the pull of one image");
     DOCKER_STATS = Setting::new("docker-stats", "SOURCE", "auto",
         "Where samples come from: auto (control groups where they are visible) or engine");
 
@@ -114,6 +113,7 @@ settings! {
         "Where the sockets of http-stream functions are");
     IOFS_DOCKER_PATH = Setting::new("iofs-docker-path", "PATH", "the same",
         "The same place as the Docker engine sees it, for a server in a container: a path on its machine, or the name of the volume");
+    HOT_PULL_TIMEOUT_MSECS = Setting::new("hot-pull-timeout-msecs", "NUMBER", "600000", "Milliseconds for the pull of one image");
     HOT_START_TIMEOUT_MSECS = Setting::new("hot-start-timeout-msecs", "NUMBER", "5000",
         "Milliseconds that an http-stream function has to open its socket");
     MAX_PIDS = Setting::new("max-pids", "NUMBER", "50", "Processes and threads of one container of an http-stream function; 0 is no limit");

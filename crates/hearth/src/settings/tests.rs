@@ -46,7 +46,7 @@ fn the_defaults_are_those_the_table_tells() {
     assert_eq!(recorder.max_bytes, size("recorder-memory"));
     let docker = hearth_drivers::docker::DockerConfig::new(node.server_id, node.instance_id);
     assert_eq!(docker.pids_limit as usize, count("docker-pids"));
-    assert_eq!(docker.pull_limit, time("docker-pull-timeout"));
+    assert_eq!(docker.pull_limit.as_millis() as usize, count("hot-pull-timeout-msecs"));
     assert!(settings.warnings.is_empty());
 }
 
