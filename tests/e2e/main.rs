@@ -33,5 +33,6 @@ mod packages;
 mod postgres;
 mod queue;
 mod registries;
+mod sockets;
 mod stream;
 mod traces;

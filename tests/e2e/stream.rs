@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use futures_util::future::join_all;
 use rustix::process::Signal;
 
-use crate::support::{APP, FIXTURE, Options, PATIENCE, Reply, Server, eventually};
+use crate::support::{APP, Options, PATIENCE, Reply, Server, eventually};
 
 const INIT_FAILED: &str =
     "Container failed to initialize, please ensure you are using the latest fdk and check the logs";
-const INIT_TIMED_OUT: &str =
+pub(crate) const INIT_TIMED_OUT: &str =
     "Container initialization timed out, please ensure you are using the latest fdk and check the logs";
 const NOT_RECEIVED: &str = "error receiving function response";
 const INVALID: &str = "invalid function response";
@@ -22,12 +22,12 @@ enum After {
 }
 
 /// The socket directories of the server.
-fn directories(directory: &Path, id: &str) -> Vec<PathBuf> {
+pub(crate) fn directories(directory: &Path, id: &str) -> Vec<PathBuf> {
     let found = std::fs::read_dir(directory.join("data/iofs").join(id)).unwrap();
     found.map(|entry| entry.unwrap().path()).collect()
 }
 
-async fn has_directories(server: &Server, count: usize) {
+pub(crate) async fn has_directories(server: &Server, count: usize) {
     eventually(PATIENCE, "so many socket directories", async || {
         let found = directories(server.directory(), &server.id());
         if found.len() == count { Ok(()) } else { Err(format!("{found:?}")) }
@@ -74,7 +74,7 @@ async fn hold(rows: &[Row]) {
 
 impl Server {
     /// Deletes routes and waits until their containers are gone, with their directories.
-    async fn is_unused(&self, paths: &[String]) {
+    pub(crate) async fn is_unused(&self, paths: &[String]) {
         for path in paths {
             self.request("DELETE", &format!("/v1/apps/{APP}/routes{path}")).send().await;
         }
@@ -227,42 +227,6 @@ async fn a_function_is_told_of_its_socket_and_of_the_request() {
     server.finish().await;
 }
 
-/// As an ordinary user, in a file system that is not its own (v2 contract B.5.1).
-#[tokio::test(flavor = "multi_thread")]
-async fn a_container_is_as_the_contract_has_it() {
-    let server = Server::start().await;
-    server.route("/f").format("http-stream").create().await;
-    let limits = server.run("/f", "file /proc/self/limits").await;
-    for (name, limit) in [
-        ("Max open files", "350"),
-        ("Max locked memory", "65536"),
-        ("Max pending signals", "5000"),
-        ("Max msgqueue size", "819200"),
-    ] {
-        let line = limits.text().lines().find(|line| line.starts_with(name)).unwrap();
-        assert_eq!(line[name.len()..].split_whitespace().next(), Some(limit), "{line}");
-    }
-    let status = server.run("/f", "file /proc/self/status").await;
-    for line in
-        ["Uid:\t1000\t1000\t1000\t1000", "Gid:\t1000\t1000\t1000\t1000", "CapEff:\t0000000000000000", "NoNewPrivs:\t1"]
-    {
-        assert!(status.text().contains(line), "{line}: {}", status.text());
-    }
-    let mounts = server.run("/f", "file /proc/self/mounts").await;
-    let options = |place: &str| {
-        let line = mounts.text().lines().find(|line| line.split(' ').nth(1) == Some(place)).unwrap_or_default();
-        let options = line.split(' ').nth(3).unwrap_or_default();
-        options.split(',').next().unwrap_or_default().to_owned()
-    };
-    assert_eq!(
-        (options("/"), options("/tmp"), options("/tmp/iofs")),
-        ("ro".to_owned(), "rw".to_owned(), "rw".to_owned())
-    );
-    let init = server.run("/f", "file /proc/1/comm").await;
-    assert_eq!(init.text(), "docker-init\n");
-    server.finish().await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn stdout_and_stderr_are_the_log() {
     let server = Server::start().await;
@@ -317,21 +281,5 @@ async fn a_server_that_is_killed_leaves_no_socket_directory_to_the_next() {
     let server = options.start().await;
     assert!(left.iter().all(|path| !path.exists()), "{left:?}");
     server.run("/a", "body again").await.is_answer("again");
-    server.finish().await;
-}
-
-/// A server that runs in a container itself sees the directory under another name than the engine.
-#[tokio::test(flavor = "multi_thread")]
-async fn the_engine_may_know_the_directory_by_another_name() {
-    let options = Options::new().await;
-    let place = options.directory().join("place");
-    let alias = options.directory().join("alias");
-    std::fs::create_dir(&place).unwrap();
-    std::os::unix::fs::symlink(&place, &alias).unwrap();
-    let options = options.setting("FN_IOFS_PATH", place.to_str().unwrap());
-    let server = options.setting("FN_IOFS_DOCKER_PATH", alias.to_str().unwrap()).start().await;
-    server.route("/f").image(FIXTURE).format("http-stream").create().await;
-    server.run("/f", "body x").await.is_answer("x");
-    assert_eq!(std::fs::read_dir(place.join(server.id())).unwrap().count(), 1);
     server.finish().await;
 }

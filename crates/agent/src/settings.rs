@@ -24,6 +24,8 @@ pub struct Settings {
     pub max_log: usize,
     /// Body of an answer.
     pub max_response: u64,
+    /// Head of an answer in the formats `http` and `http-stream`.
+    pub max_response_head: usize,
     /// How much of a request body is read before a slot is asked for.
     pub preread: usize,
     /// What all requests that wait or run may hold of their bodies together.
@@ -54,6 +56,7 @@ impl Default for Settings {
             max_waiting: 10_000,
             max_log: 1024 * 1024,
             max_response: 64 * 1024 * 1024,
+            max_response_head: 64 * 1024,
             preread: 256 * 1024,
             max_held_bodies: 256 * 1024 * 1024,
             drain: Duration::from_micros(250),

@@ -115,7 +115,8 @@ impl Work {
                 invocation.request.via,
                 &invocation.request.method,
                 settings.max_response,
-            ),
+            )
+            .with_head(settings.max_response_head),
             format,
             clock,
             unattended: None,

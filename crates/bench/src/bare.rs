@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
-use hearth_drivers::docker::{DockerConfig, DockerDriver, ProcessLimits, SocketConfig, Unobserved};
+use hearth_drivers::docker::{DockerConfig, DockerDriver, ProcessLimits, SocketConfig, SocketContract, Unobserved};
 use hearth_drivers::{ContainerSpec, Contract, Driver, Exit, Frame, Image, Running, SOCKET_NAME};
 use hearth_models::{InstanceId, ServerId};
 use tempfile::TempDir;
@@ -74,7 +74,8 @@ impl Bare {
         // A proxy opens as many connections as there are requests under way, and each has a thread.
         let limits = ProcessLimits { pids: 0, ..ProcessLimits::default() };
         let directory = sockets.path().to_owned();
-        config.sockets = Some(SocketConfig { directory, engine_directory: None, limits });
+        let contract = SocketContract { limits, ..SocketContract::default() };
+        config.sockets = Some(SocketConfig { directory, engine_directory: None, tmpfs: None, contract });
         let driver = DockerDriver::connect(config, Arc::new(Unobserved)).await.context("no Docker engine")?;
         let image =
             driver.image(image).await.with_context(|| format!("no image {image}; scripts/functions.sh builds it"))?;

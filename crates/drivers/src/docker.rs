@@ -48,7 +48,7 @@ use crate::stats::Layout;
 use crate::{Container, ContainerSpec, Driver, Error, Found};
 
 pub use about::{About, about};
-pub use config::{DockerConfig, ProcessLimits, SocketConfig, StatsFrom};
+pub use config::{DockerConfig, ProcessLimits, SocketConfig, SocketContract, StatsFrom};
 pub use credentials::CredentialSources;
 pub use leftovers::Leftover;
 pub use observer::{Observer, Operation, Outcome, Unobserved};
@@ -100,7 +100,7 @@ impl DockerDriver {
                 hostname: hostname(),
                 network: config.network,
                 pids_limit: config.pids_limit,
-                socket_limits: config.sockets.map(|sockets| sockets.limits).unwrap_or_default(),
+                socket_contract: config.sockets.map(|sockets| sockets.contract).unwrap_or_default(),
             }),
             groups: Arc::new(Groups::new(layout)),
         };

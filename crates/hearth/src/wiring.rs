@@ -316,7 +316,8 @@ async fn connect(
         sockets: Some(SocketConfig {
             directory: settings.sockets.directory.unwrap_or_else(|| data.join("iofs")),
             engine_directory: settings.sockets.engine_directory,
-            limits: settings.sockets.limits,
+            tmpfs: settings.sockets.tmpfs,
+            contract: settings.sockets.contract,
         }),
         ..DockerConfig::new(node.server_id, node.instance_id)
     };

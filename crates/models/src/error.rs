@@ -272,9 +272,7 @@ impl Error {
             | Self::InvalidResponse
             | Self::ResponseHeaderTooLarge
             | Self::ResponseBodyTooLarge => Reason::BadOutput,
-            Self::PullFailed { .. } | Self::PullTimedOut | Self::StartFailed(_) | Self::InitTimedOut => {
-                Reason::Image
-            }
+            Self::PullFailed { .. } | Self::PullTimedOut | Self::StartFailed(_) | Self::InitTimedOut => Reason::Image,
             Self::Busy | Self::NoCapacity(_) => Reason::NoCapacity,
             Self::Refused { .. } => Reason::ApiRequest,
             Self::ClientGone

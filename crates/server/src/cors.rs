@@ -1,5 +1,5 @@
-//! Cross-origin access for browsers (v1 contract B.1.11 with A.1): off unless origins are named, and then for every
-//! path, functions included. A cross-origin OPTIONS never reaches a function.
+//! Cross-origin access for browsers (v1 contract B.1.11 with A.1, v2 contract B.1.10): off unless origins are named, and
+//! then for every path, functions included. A cross-origin OPTIONS never reaches a function.
 
 use std::str::FromStr;
 
@@ -9,17 +9,35 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
     ORIGIN, VARY,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 const ALLOWED_METHODS: &str = "GET,POST,PUT,HEAD,PATCH,DELETE";
-const ALLOWED_HEADERS: &str = "Origin,Content-Length,Content-Type";
+const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static("Origin,Content-Length,Content-Type");
+/// In the place of the first origin: pages of any may use the API.
+const ANY: HeaderValue = HeaderValue::from_static("*");
 const MAX_AGE_SECONDS: &str = "43200";
 
 /// The origins whose pages may use the API. None of them by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cors {
-    origins: Vec<String>,
+    origins: Origins,
+    headers: CorsHeaders,
 }
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Origins {
+    These(Vec<String>),
+    Any,
+}
+
+/// The headers that pages of other origins may send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorsHeaders(HeaderValue);
+
+/// A name that no header can have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no name of a header")]
+pub struct InvalidHeader(pub String);
 
 /// An origin that a browser would never send.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,14 +58,47 @@ pub(crate) enum Verdict {
 impl FromStr for Cors {
     type Err = InvalidOrigin;
 
-    /// Reads a comma-separated list. Spaces do not count; an empty text means no cross-origin access.
+    /// Reads a comma-separated list. Spaces do not count; an empty text means no cross-origin access, and a `*` at its
+    /// beginning any origin.
     fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
         let text: String = text.split_whitespace().collect();
         if text.is_empty() {
             return Ok(Self::default());
         }
-        let origins = text.split(',').map(origin).collect::<Result<_, _>>()?;
-        Ok(Self { origins })
+        let origins = match text.split(',').next() {
+            Some("*") => Origins::Any,
+            _ => Origins::These(text.split(',').map(origin).collect::<Result<_, _>>()?),
+        };
+        Ok(Self { origins, headers: CorsHeaders::default() })
+    }
+}
+
+impl FromStr for CorsHeaders {
+    type Err = InvalidHeader;
+
+    /// Reads a comma-separated list of names. Spaces do not count; an empty text means the usual ones.
+    fn from_str(text: &str) -> Result<Self, InvalidHeader> {
+        let text: String = text.split_whitespace().collect();
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let is_name = |name: &&str| HeaderName::from_bytes(name.as_bytes()).is_ok();
+        if let Some(bad) = text.split(',').find(|name| !is_name(name)) {
+            return Err(InvalidHeader(bad.to_owned()));
+        }
+        HeaderValue::from_str(&text).map(Self).map_err(|_| InvalidHeader(text))
+    }
+}
+
+impl Default for CorsHeaders {
+    fn default() -> Self {
+        Self(ALLOWED_HEADERS)
+    }
+}
+
+impl Default for Origins {
+    fn default() -> Self {
+        Self::These(Vec::new())
     }
 }
 
@@ -61,18 +112,40 @@ fn origin(text: &str) -> Result<String, InvalidOrigin> {
 }
 
 impl Cors {
+    /// The same origins, whose pages may send these headers.
+    #[must_use]
+    pub fn with_headers(self, headers: CorsHeaders) -> Self {
+        Self { headers, ..self }
+    }
+
     /// Judges a request by its method and headers.
     pub(crate) fn judge(&self, method: &Method, headers: &HeaderMap) -> Verdict {
-        let Some(origin) = headers.get(ORIGIN).filter(|_| !self.origins.is_empty()) else {
-            return Verdict::Untouched;
+        let Some(origin) = headers.get(ORIGIN) else { return Verdict::Untouched };
+        let allowed = match &self.origins {
+            Origins::These(origins) if origins.is_empty() => return Verdict::Untouched,
+            Origins::These(origins) if origins.iter().all(|allowed| allowed.as_bytes() != origin.as_bytes()) => {
+                return Verdict::Answered(empty(StatusCode::FORBIDDEN));
+            }
+            Origins::These(_) => origin.clone(),
+            Origins::Any => ANY,
         };
-        if !self.origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()) {
-            return Verdict::Answered(empty(StatusCode::FORBIDDEN));
-        }
         if method == Method::OPTIONS {
-            return Verdict::Answered(preflight(origin));
+            return Verdict::Answered(self.preflight(allowed));
         }
-        Verdict::Allowed(origin.clone())
+        Verdict::Allowed(allowed)
+    }
+
+    fn preflight(&self, origin: HeaderValue) -> Response {
+        let mut response = empty(StatusCode::OK);
+        allow(&mut response, origin);
+        let headers = response.headers_mut();
+        for asked in ["Access-Control-Request-Method", "Access-Control-Request-Headers"] {
+            headers.append(VARY, HeaderValue::from_static(asked));
+        }
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(ALLOWED_METHODS));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, self.headers.0.clone());
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE_SECONDS));
+        response
     }
 }
 
@@ -81,23 +154,6 @@ pub(crate) fn allow(response: &mut Response, origin: HeaderValue) {
     let headers = response.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.append(VARY, HeaderValue::from_static("Origin"));
-}
-
-fn preflight(origin: &HeaderValue) -> Response {
-    let mut response = empty(StatusCode::OK);
-    allow(&mut response, origin.clone());
-    let headers = response.headers_mut();
-    for asked in ["Access-Control-Request-Method", "Access-Control-Request-Headers"] {
-        headers.append(VARY, HeaderValue::from_static(asked));
-    }
-    for (name, value) in [
-        (ACCESS_CONTROL_ALLOW_METHODS, ALLOWED_METHODS),
-        (ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS),
-        (ACCESS_CONTROL_MAX_AGE, MAX_AGE_SECONDS),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    response
 }
 
 fn empty(status: StatusCode) -> Response {
@@ -113,11 +169,12 @@ mod tests {
     #[test]
     fn origins_are_read_and_bad_ones_named() {
         let cors: Cors = " http://A.example , https://b:8443 ".parse().unwrap();
-        assert_eq!(cors.origins, ["http://a.example", "https://b:8443"]);
+        assert_eq!(cors.origins, Origins::These(vec!["http://a.example".to_owned(), "https://b:8443".to_owned()]));
+        assert_eq!("*, http://a".parse::<Cors>().unwrap().origins, Origins::Any);
         assert_eq!(" ".parse(), Ok(Cors::default()));
         for (text, bad) in [
             ("example.com", "example.com"),
-            ("*", "*"),
+            ("http://a,*", "*"),
             ("http://a,", ""),
             ("http://", "http://"),
             ("ftp://a", "ftp://a"),
@@ -125,5 +182,14 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Cors>(), Err(InvalidOrigin(bad.to_owned())));
         }
+    }
+
+    #[test]
+    fn headers_are_names_with_commas_between() {
+        let headers: CorsHeaders = "Content-Type, X-Own".parse().unwrap();
+        assert_eq!(headers.0, "Content-Type,X-Own");
+        assert_eq!(" ".parse(), Ok(CorsHeaders::default()));
+        assert_eq!("X:Own".parse::<CorsHeaders>(), Err(InvalidHeader("X:Own".to_owned())));
+        assert_eq!("A,,B".parse::<CorsHeaders>(), Err(InvalidHeader(String::new())));
     }
 }

@@ -35,7 +35,7 @@ pub use api::Parts;
 pub use axum::body::Body;
 pub use axum::extract::Request;
 pub use axum::response::Response;
-pub use cors::{Cors, InvalidOrigin};
+pub use cors::{Cors, CorsHeaders, InvalidHeader, InvalidOrigin};
 pub use error::error_response;
 pub use extend::{AppListener, EndpointRequest, Extensions, HttpService, Next, Params, WrongEndpoint};
 pub use operations::{LogLevel, VERSION};

@@ -43,7 +43,7 @@ pub(crate) enum HttpFault {
     #[error("malformed header line")]
     HeaderLine,
     /// Head, interim heads or trailers are too long.
-    #[error("head over {} bytes", super::MAX_HEAD)]
+    #[error("head over its limit")]
     HeadTooLong,
     /// There are too many headers.
     #[error("more than {} headers", super::MAX_HEADERS)]

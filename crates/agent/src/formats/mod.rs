@@ -34,7 +34,7 @@ use crate::invocation::Via;
 pub(crate) use error::{FormatError, HttpFault, JsonFault};
 use stream::StreamFault;
 
-/// Bytes that the heads of one `http` answer may have together, trailers included; beside the body, what a `json`
+/// Bytes that the heads of one `http` answer may have together unless it is set otherwise, and its trailers; beside the body, what a `json`
 /// object may add.
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
 
@@ -111,6 +111,16 @@ impl Decoder {
             Format::Json => Answer::Json(json::Answer::new(max)),
         };
         Self { format, answer, input: Bytes::new(), untouched: true, closed: false, stage: Stage::Open, room: max, max }
+    }
+
+    /// The heads of the answer may have `max` bytes together instead of [`MAX_HEAD`], where the format has heads.
+    pub(crate) fn with_head(mut self, max: usize) -> Self {
+        match &mut self.answer {
+            Answer::Http(answer) => answer.allow_head(max),
+            Answer::Stream(answer) => answer.allow_head(max),
+            Answer::Raw(_) | Answer::Json(_) => {}
+        }
+        self
     }
 
     /// Takes the next piece of output. Call [`next`](Self::next) until it gives `None` before the next piece.

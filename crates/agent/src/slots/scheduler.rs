@@ -165,7 +165,9 @@ impl<T: Clone, W, C> Scheduler<T, W, C> {
         let told = match was {
             _ if queue.demand.cold => 0,
             _ if queue.containers() == 0 => queue.line.len(),
-            Some(Gone::Starting(_)) if failure.blame_key && !queue.is_served() => usize::from(queue.has_waited_for(at.id)),
+            Some(Gone::Starting(_)) if failure.blame_key && !queue.is_served() => {
+                usize::from(queue.has_waited_for(at.id))
+            }
             _ => 0,
         };
         for waiter in (0..told).map_while(|_| queue.next(now)) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use hearth_agent::{Invocation, Timing, Via, empty_body, full_body};
-use hearth_drivers::scripted::programs::{response, serve, stream, stream_echo};
+use hearth_drivers::scripted::programs::{http, response, serve, stream, stream_echo};
 use hearth_drivers::scripted::{Program, Script, Step};
 use hearth_drivers::{Exit, SocketError};
 use hearth_models::{Error, Reason, Status};
@@ -185,6 +185,37 @@ async fn what_a_function_says_of_itself_keeps_its_container_and_nonsense_does_no
         assert_eq!(test.record(outcome.id).await.reason(), Some(error.reason()));
         assert_eq!(test.call(&function, "good").await.answer().await, (200, "good".into()), "{error:?}");
         assert_eq!(test.driver.ledger().created, created, "{error:?}");
+        test.ends_clean().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_has_a_limit_that_can_be_set() {
+    let head = |size: usize| format!("HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 1\r\n\r\nx", "x".repeat(size));
+    for (limit, size, format, answered) in [
+        (2 << 10, 1 << 10, "http-stream", Ok(200)),
+        (2 << 10, 3 << 10, "http-stream", Err(Error::ResponseHeaderTooLarge)),
+        (2 << 10, 3 << 10, "http", Err(Error::BadOutput("http: head too long".to_owned()))),
+        (1 << 20, 1 << 19, "http-stream", Ok(200)),
+    ] {
+        let answer = head(size).into_bytes();
+        let program = match format {
+            "http" => http(move |_| {
+                let answer = answer.clone();
+                async move { answer }
+            }),
+            _ => stream(move |_| {
+                let answer = answer.clone();
+                async move { answer }
+            }),
+        };
+        let test = TestAgent::with(Script::new(program), |settings| settings.max_response_head = limit);
+        let function = test.function(&format!(r#"{{"format":"{format}"}}"#));
+        let result = test.call(&function, "x").await.result;
+        match answered {
+            Ok(status) => assert_eq!(result.unwrap().status.as_u16(), status),
+            Err(error) => assert_eq!(result.unwrap_err().error.status(), error.status(), "{error}"),
+        }
         test.ends_clean().await;
     }
 }

@@ -38,8 +38,21 @@ pub struct SocketConfig {
     /// The same place as the engine sees it, where that is another: an absolute path on its machine, or the name of a
     /// volume that is mounted at `directory`.
     pub engine_directory: Option<String>,
+    /// Each directory is a tmpfs of its own, mounted with these options.
+    pub tmpfs: Option<String>,
+    /// What the containers are like.
+    pub contract: SocketContract,
+}
+
+/// What containers that listen on a socket are like; the defaults are those of the contract (v2 contract B.5.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketContract {
     /// Limits of their processes.
     pub limits: ProcessLimits,
+    /// They run as the user that their image names, and may do what the engine lets containers do.
+    pub keeps_user: bool,
+    /// They may write to their file system.
+    pub writable_root: bool,
 }
 
 /// Limits of the processes in a container; 0 is none.

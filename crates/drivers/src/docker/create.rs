@@ -11,7 +11,7 @@ use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig, Moun
 use hearth_models::{InstanceId, ServerId};
 use ulid::Ulid;
 
-use super::config::ProcessLimits;
+use super::config::{ProcessLimits, SocketContract};
 use crate::{ContainerSpec, Contract, SOCKET_DIRECTORY};
 
 /// The label that names the server a container belongs to.
@@ -32,7 +32,7 @@ pub(super) struct Template {
     pub(super) network: Option<String>,
     pub(super) pids_limit: u32,
     /// Of containers that listen on a socket.
-    pub(super) socket_limits: ProcessLimits,
+    pub(super) socket_contract: SocketContract,
 }
 
 /// A name that no other container has.
@@ -69,17 +69,24 @@ impl Template {
 
     /// The contract of `http-stream` (v2 contract B.5.1).
     fn listens(&self, body: &mut ContainerCreateBody, directory: &str) {
-        let ProcessLimits { pids, open_files, locked_memory, pending_signals, message_queues } = self.socket_limits;
+        let SocketContract { limits, keeps_user, writable_root } = self.socket_contract;
+        let ProcessLimits { pids, open_files, locked_memory, pending_signals, message_queues } = limits;
         let ulimits = [
             ("nofile", open_files.into()),
             ("memlock", locked_memory),
             ("sigpending", pending_signals.into()),
             ("msgqueue", message_queues),
         ];
-        body.user = Some(USER.to_owned());
         let host = body.host_config.get_or_insert_default();
-        host.readonly_rootfs = Some(true);
-        host.tmpfs = Some(HashMap::from([("/tmp".to_owned(), String::new())]));
+        if keeps_user {
+            (host.cap_drop, host.security_opt) = (None, None);
+        } else {
+            body.user = Some(USER.to_owned());
+        }
+        if !writable_root {
+            host.readonly_rootfs = Some(true);
+            host.tmpfs = Some(HashMap::from([("/tmp".to_owned(), String::new())]));
+        }
         // A mount and not a bind: the engine refuses a directory that it cannot find, instead of making one.
         host.mounts = Some(vec![Mount {
             typ: Some(MountType::BIND),
@@ -140,13 +147,13 @@ mod tests {
 
     #[test]
     fn a_container_is_hardened_and_says_whose_it_is() {
-        let template = Template {
+        let mut template = Template {
             server: ServerId::generate(),
             instance: InstanceId::generate(),
             hostname: "vm".to_owned(),
             network: None,
             pids_limit: 1024,
-            socket_limits: ProcessLimits::default(),
+            socket_contract: SocketContract::default(),
         };
         let mut spec = ContainerSpec {
             contract: Contract::Pipes,
@@ -159,8 +166,6 @@ mod tests {
                 (SERVER_LABEL.to_owned(), "someone else".to_owned()),
             ],
         };
-        let body =
-            |spec: &ContainerSpec| without_nulls(serde_json::to_value(template.body(spec, Some("/d/1"))).unwrap());
         let mut expected = json!({
             "Hostname": "vm",
             "Image": "sha256:abc",
@@ -177,7 +182,7 @@ mod tests {
                 "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"], "LogConfig": { "Type": "none" },
             },
         });
-        assert_eq!(body(&spec), expected);
+        assert_eq!(body(&template, &spec), expected);
 
         spec.contract = Contract::Socket;
         for key in ["AttachStdin", "OpenStdin", "StdinOnce"] {
@@ -199,7 +204,19 @@ mod tests {
             .cloned()
             .unwrap(),
         );
-        assert_eq!(body(&spec), expected);
+        assert_eq!(body(&template, &spec), expected);
+
+        template.socket_contract =
+            SocketContract { keeps_user: true, writable_root: true, ..SocketContract::default() };
+        expected.as_object_mut().unwrap().remove("User");
+        for key in ["CapDrop", "SecurityOpt", "ReadonlyRootfs", "Tmpfs"] {
+            expected["HostConfig"].as_object_mut().unwrap().remove(key);
+        }
+        assert_eq!(body(&template, &spec), expected);
+    }
+
+    fn body(template: &Template, spec: &ContainerSpec) -> Value {
+        without_nulls(serde_json::to_value(template.body(spec, Some("/d/1"))).unwrap())
     }
 
     fn without_nulls(value: Value) -> Value {

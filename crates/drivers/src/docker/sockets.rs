@@ -4,6 +4,7 @@
 //! container is an ordinary one. What is in them is in the hands of the function, so nothing is looked up there
 //! twice: the socket is opened without following links and connected to by its descriptor.
 
+use std::ffi::CString;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use hearth_models::ServerId;
 use rustix::fs::{FileType, Mode, OFlags, fstat, open, openat, readlinkat};
 use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tokio::net::UnixStream;
 
 use super::config::SocketConfig;
@@ -31,6 +33,8 @@ const VOLUME_LIMIT: Duration = Duration::from_secs(10);
 /// The setting that is at fault when a directory cannot be used.
 const DIRECTORY: &str = "FN_IOFS_PATH";
 const ENGINE_DIRECTORY: &str = "FN_IOFS_DOCKER_PATH";
+const TMPFS: &str = "FN_IOFS_TMPFS";
+const MOUNT_OPTIONS: &str = "FN_IOFS_OPTS";
 
 /// Makes socket directories.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub(super) struct Sockets {
     root: PathBuf,
     /// The same as the engine sees it.
     engine_root: PathBuf,
+    /// Options of the file system that each directory is, if it is one of its own.
+    tmpfs: Option<CString>,
     watch: Watch,
     next: AtomicU64,
     /// Left by an earlier process, whose containers may still use them.
@@ -77,8 +83,19 @@ impl Sockets {
         };
         let unwatched = "socket directories cannot be watched (the limit may be fs.inotify.max_user_instances)";
         let watch = Watch::new().map_err(setting(unwatched.to_owned()))?;
+        let tmpfs = config
+            .tmpfs
+            .as_deref()
+            .map(CString::new)
+            .transpose()
+            .map_err(|error| Error::Setting { name: MOUNT_OPTIONS, message: error.to_string() })?;
         let leftovers = Mutex::new(leftovers);
-        Ok((Self { root, engine_root, watch: watch.clone(), next: AtomicU64::new(1), leftovers }, watch))
+        let this = Self { root, engine_root, tmpfs, watch: watch.clone(), next: AtomicU64::new(1), leftovers };
+        if this.tmpfs.is_some() {
+            let cannot = "socket directories cannot be file systems of their own (mounting takes CAP_SYS_ADMIN)";
+            this.make().map_err(|error| Error::Setting { name: TMPFS, message: format!("{cannot}: {error}") })?;
+        }
+        Ok((this, watch))
     }
 
     /// A fresh directory, and the socket that will be in it.
@@ -94,6 +111,10 @@ impl Sockets {
             }
         };
         let directory = Directory { source: self.engine_root.join(&name).to_string_lossy().into_owned(), path };
+        if let Some(options) = &self.tmpfs {
+            let flags = MountFlags::NOEXEC | MountFlags::NOSUID | MountFlags::NODEV;
+            mount("tmpfs", &directory.path, "tmpfs", flags, options.as_c_str())?;
+        }
         // Whatever the umask: the user in the container is another.
         fs::set_permissions(&directory.path, Permissions::from_mode(0o777))?;
         let listener = Listener {
@@ -137,7 +158,14 @@ async fn mount_point(engine: &Engine, volume: &str) -> Result<PathBuf, Error> {
 }
 
 fn remove(path: &Path) {
-    if let Err(error) = fs::remove_dir_all(path)
+    let removed = match fs::remove_dir_all(path) {
+        // It is a file system of its own.
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+            unmount(path, UnmountFlags::DETACH).map_err(io::Error::from).and_then(|()| fs::remove_dir(path))
+        }
+        other => other,
+    };
+    if let Err(error) = removed
         && error.kind() != io::ErrorKind::NotFound
     {
         tracing::warn!(path = %path.display(), %error, "a socket directory cannot be removed; the next start will try again");

@@ -1,6 +1,7 @@
 //! Settings: from texts on the command line and in the environment to one typed value per component. Everything
 //! that is wrong is reported at once, before anything is started.
 
+mod docker;
 mod source;
 mod stores;
 mod table;
@@ -15,13 +16,13 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use hearth_datastore::{Recording, Retention};
-use hearth_drivers::docker::{CredentialSources, ProcessLimits, StatsFrom};
 use hearth_models::ServerId;
 
 use crate::logging::{Level, LogFormat};
 use crate::units::{ByteSize, Span};
 use source::Reader;
 
+pub(crate) use docker::Docker;
 pub(crate) use source::{Invalid, Source};
 pub(crate) use table::{ALL, Setting};
 pub(crate) use traces::Traces;
@@ -64,27 +65,6 @@ pub(crate) struct Data {
     pub(crate) max_queued_per_app: Option<u64>,
 }
 
-/// The engine that runs containers.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Docker {
-    pub(crate) host: Option<String>,
-    pub(crate) credentials: CredentialSources,
-    pub(crate) network: Option<String>,
-    pub(crate) pids: Option<u32>,
-    pub(crate) pull_limit: Option<Duration>,
-    pub(crate) stats_from: StatsFrom,
-    pub(crate) sockets: Sockets,
-}
-
-/// The sockets of `http-stream` functions.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Sockets {
-    /// Where they are, if not in the data directory.
-    pub(crate) directory: Option<PathBuf>,
-    pub(crate) engine_directory: Option<String>,
-    pub(crate) limits: ProcessLimits,
-}
-
 /// What is recorded, and how much of it may wait to be stored.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Recorder {
@@ -113,7 +93,7 @@ impl Settings {
         refuse_what_is_not_built(&mut reader);
         let mut settings = Self {
             log: log(&mut reader),
-            docker: docker(&mut reader, source),
+            docker: docker::read(&mut reader, source),
             recorder: recorder(&mut reader),
             agent: agent(&mut reader),
             server: server(&mut reader),
@@ -209,47 +189,6 @@ fn log(reader: &mut Reader<'_>) -> Log {
     log
 }
 
-fn docker(reader: &mut Reader<'_>, source: &Source) -> Docker {
-    let text = |setting| reader.text(setting).map(|given| given.text.to_owned());
-    let mut docker = Docker {
-        host: text(&table::DOCKER_HOST),
-        network: text(&table::DOCKER_NETWORK),
-        credentials: CredentialSources {
-            docker_auth: text(&table::DOCKER_AUTH),
-            docker_config: text(&table::DOCKER_CONFIG).map(PathBuf::from),
-            home: source.environment.get("HOME").map(PathBuf::from),
-        },
-        ..Docker::default()
-    };
-    let mut pids = 0;
-    reader.set_positive(&table::DOCKER_PIDS, &mut pids);
-    docker.pids = Some(pids).filter(|pids| *pids > 0);
-    docker.pull_limit = reader.parse(&table::HOT_PULL_TIMEOUT_MSECS).map(Duration::from_millis);
-    let stats = reader.parse_with(&table::DOCKER_STATS, |text| match text.trim() {
-        "auto" => Ok(StatsFrom::Auto),
-        "engine" => Ok(StatsFrom::Engine),
-        _ => Err("expected auto or engine".to_owned()),
-    });
-    docker.stats_from = stats.unwrap_or_default();
-    docker.sockets = sockets(reader);
-    docker
-}
-
-fn sockets(reader: &mut Reader<'_>) -> Sockets {
-    let mut limits = ProcessLimits::default();
-    reader.set(&table::MAX_PIDS, &mut limits.pids, |pids| pids);
-    reader.set(&table::MAX_OPEN_FILES, &mut limits.open_files, |files| files);
-    reader.set(&table::MAX_LOCKED_MEMORY, &mut limits.locked_memory, |bytes| bytes);
-    reader.set(&table::MAX_PENDING_SIGNALS, &mut limits.pending_signals, |signals| signals);
-    reader.set(&table::MAX_MESSAGE_QUEUE, &mut limits.message_queues, |bytes| bytes);
-    let text = |setting| reader.text(setting).map(|given| given.text.trim().to_owned());
-    Sockets {
-        directory: text(&table::IOFS_PATH).map(PathBuf::from),
-        engine_directory: text(&table::IOFS_DOCKER_PATH),
-        limits,
-    }
-}
-
 fn recorder(reader: &mut Reader<'_>) -> Recorder {
     let mut records = 0;
     reader.set_positive(&table::RECORDER_RECORDS, &mut records);
@@ -280,6 +219,13 @@ fn agent(reader: &mut Reader<'_>) -> hearth_agent::Settings {
     reader.set(&table::PREREAD, &mut agent.preread, in_memory);
     reader.set(&table::MAX_HELD_BODIES, &mut agent.max_held_bodies, in_memory);
     reader.set(&table::MAX_RESPONSE, &mut agent.max_response, |ByteSize(bytes)| bytes);
+    let head = reader.parse_with(&table::MAX_HDR_RESPONSE_SIZE, |text| match text.trim().parse() {
+        Ok(ByteSize(0)) => Ok(agent.max_response_head),
+        Ok(size @ ByteSize(0x400..=0xa0_0000)) => Ok(in_memory(size)),
+        Ok(_) => Err("expected 1KiB to 10MiB".to_owned()),
+        Err(error) => Err(error.to_string()),
+    });
+    agent.max_response_head = head.unwrap_or(agent.max_response_head);
     reader.set(&table::HOT_START_TIMEOUT_MSECS, &mut agent.socket_patience, Duration::from_millis);
     reader.set(&table::STDERR_DRAIN, &mut agent.drain, |Span(time)| time);
     reader.set(&table::MAX_STDERR_DRAIN, &mut agent.max_drain, |Span(time)| time);
@@ -307,7 +253,10 @@ fn server(reader: &mut Reader<'_>) -> hearth_server::Settings {
     server.max_head = reader.parse_with(&table::MAX_REQUEST_HEAD, head).unwrap_or(server.max_head);
     reader.set(&table::MAX_API_BODY, &mut server.max_api_body, |ByteSize(bytes)| bytes);
     reader.set(&table::MAX_REQUEST, &mut server.max_body, |ByteSize(bytes)| bytes);
-    reader.set(&table::API_CORS, &mut server.cors, |cors| cors);
+    reader.set(&table::API_CORS_ORIGINS, &mut server.cors, |cors| cors);
+    if let Some(headers) = reader.parse(&table::API_CORS_HEADERS) {
+        server.cors = server.cors.with_headers(headers);
+    }
     server.public_url = reader.parse_with(&table::PUBLIC_LB_URL, public_url);
     server
 }

@@ -70,8 +70,10 @@ settings! {
     LOG_LEVEL = Setting::new("log-level", "LEVEL", "info",
         "What the server logs: debug, info, warn, error, fatal or panic").or("LOG_LEVEL");
     LOG_FORMAT = Setting::new("log-format", "FORMAT", "text", "How it logs: text or json");
-    API_CORS = Setting::new("api-cors", "ORIGINS", "none",
-        "Origins of web pages that may use the API, with commas between").or("API_CORS");
+    API_CORS_ORIGINS = Setting::new("api-cors-origins", "ORIGINS", "none",
+        "Origins of web pages that may use the API, with commas between; * is any").or("API_CORS");
+    API_CORS_HEADERS = Setting::new("api-cors-headers", "NAMES", "Origin,Content-Length,Content-Type",
+        "Headers that these pages may send, with commas between");
     PUBLIC_LB_URL = Setting::new("public-lb-url", "URL", "where they asked",
         "Where clients of API v2 are told to invoke functions, like https://functions.example.org");
     ZIPKIN_URL = Setting::new("zipkin-url", "URL", "none",
@@ -94,6 +96,8 @@ settings! {
     MAX_API_BODY = Setting::new("max-api-body", "SIZE", "1MiB", "Body of a management request");
     MAX_REQUEST = Setting::new("max-request", "SIZE", "64MiB", "Body of a request to a function");
     MAX_RESPONSE = Setting::new("max-response", "SIZE", "64MiB", "Body of a function's answer");
+    MAX_HDR_RESPONSE_SIZE = Setting::new("max-hdr-response-size", "SIZE", "64KiB",
+        "Head of an answer in the formats http and http-stream, from 1KiB to 10MiB; 0 is the default");
     DRAIN_TIMEOUT = Setting::new("drain-timeout", "TIME", "30s", "Time for accepted calls to end when the server stops");
 
     DOCKER_HOST = Setting::new("docker-host", "URL", "unix:///var/run/docker.sock",
@@ -113,6 +117,13 @@ settings! {
         "Where the sockets of http-stream functions are");
     IOFS_DOCKER_PATH = Setting::new("iofs-docker-path", "PATH", "the same",
         "The same place as the Docker engine sees it, for a server in a container: a path on its machine, or the name of the volume");
+    IOFS_TMPFS = Setting::new("iofs-tmpfs", "FLAG", "false",
+        "Every socket directory is a tmpfs of its own, so that its size can be limited; the server needs CAP_SYS_ADMIN for it, and the engine has to see its mounts");
+    IOFS_OPTS = Setting::new("iofs-opts", "OPTIONS", "none", "Mount options of these, like size=1m,nr_inodes=16");
+    DISABLE_UNPRIVILEGED_CONTAINERS = Setting::new("disable-unprivileged-containers", "FLAG", "false",
+        "http-stream functions run as the user that their image names, with the engine's default capabilities");
+    DISABLE_READONLY_ROOTFS = Setting::new("disable-readonly-rootfs", "FLAG", "false",
+        "http-stream functions may write to the file system of their container");
     HOT_PULL_TIMEOUT_MSECS = Setting::new("hot-pull-timeout-msecs", "NUMBER", "600000", "Milliseconds for the pull of one image");
     HOT_START_TIMEOUT_MSECS = Setting::new("hot-start-timeout-msecs", "NUMBER", "5000",
         "Milliseconds that an http-stream function has to open its socket");

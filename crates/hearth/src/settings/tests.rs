@@ -28,6 +28,7 @@ fn the_defaults_are_those_the_table_tells() {
     assert_eq!(server.max_head as u64, size("max-request-head"));
     assert_eq!(settings.drain, time("drain-timeout"));
     assert_eq!(agent.max_response, size("max-response"));
+    assert_eq!(agent.max_response_head as u64, size("max-hdr-response-size"));
     assert_eq!((agent.max_log as u64, agent.preread as u64), (size("max-log"), size("preread")));
     assert_eq!((agent.drain, agent.max_drain), (time("stderr-drain"), time("max-stderr-drain")));
     assert_eq!(agent.max_containers_per_function, count("max-containers-per-function"));
@@ -75,6 +76,38 @@ fn calls_may_be_kept_for_ever() {
     for (age, calls) in [("59s", "1"), ("0", "1"), ("1d", "0"), ("1d", "-1"), ("1d", "many")] {
         assert_eq!(kept(age, calls).unwrap_err().0.len(), 1, "{age} {calls}");
     }
+}
+
+#[test]
+fn settings_of_the_contract_are_read_as_it_writes_them() {
+    let settings = read(
+        &[],
+        &[
+            ("FN_API_CORS_ORIGINS", "*"),
+            ("FN_API_CORS_HEADERS", "X-Own"),
+            ("FN_MAX_HDR_RESPONSE_SIZE", "4096"),
+            ("FN_HOT_PULL_TIMEOUT_MSECS", "1500"),
+            ("FN_DISABLE_UNPRIVILEGED_CONTAINERS", "1"),
+            ("FN_DISABLE_READONLY_ROOTFS", "T"),
+            ("FN_IOFS_TMPFS", "true"),
+            ("FN_IOFS_OPTS", "size=1m,nr_inodes=16"),
+        ],
+    );
+    let cors: hearth_server::Cors = "*".parse().unwrap();
+    assert_eq!(settings.server.cors, cors.with_headers("X-Own".parse().unwrap()));
+    assert_eq!(settings.agent.max_response_head, 4096);
+    assert_eq!(settings.docker.pull_limit, Some(Duration::from_millis(1500)));
+    let sockets = settings.docker.sockets;
+    assert!(sockets.contract.keeps_user && sockets.contract.writable_root);
+    assert_eq!(sockets.tmpfs.as_deref(), Some("size=1m,nr_inodes=16"));
+    assert_eq!(settings.warnings, [""; 0]);
+
+    let defaults =
+        read(&[], &[("FN_MAX_HDR_RESPONSE_SIZE", "0"), ("FN_IOFS_TMPFS", "False"), ("FN_IOFS_OPTS", "size=1m")]);
+    assert_eq!(defaults.agent.max_response_head, 64 * 1024);
+    assert_eq!(defaults.docker.sockets.tmpfs, None);
+    let wrong = [("FN_IOFS_TMPFS", "yes"), ("FN_MAX_HDR_RESPONSE_SIZE", "11MiB"), ("FN_API_CORS_HEADERS", "A B:")];
+    assert_eq!(Settings::read(&source(&[], &wrong)).unwrap_err().0.len(), 3);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The CORS table (v1 contract B.1.11).
 
 use hearth_drivers::scripted::programs;
+use hearth_server::Cors;
 use http::HeaderValue;
 
 use crate::client::{Reply, request};
@@ -52,6 +53,21 @@ async fn a_preflight_is_answered_by_the_server_and_reaches_no_function() {
         }
     }
     assert_eq!(app.driver.ledger().created, 0);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_origin_may_be_allowed_and_other_headers() {
+    let cors: Cors = "*".parse().unwrap();
+    let cors = cors.with_headers("Content-Type, Authorization".parse().unwrap());
+    let app = Options::default().server(|settings| settings.cors = cors).start().await;
+    let reply = from(&app, "http://anywhere", "GET", "/v2/apps").await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.values("access-control-allow-origin"), ["*"]);
+    let reply = from(&app, "http://anywhere", "OPTIONS", "/v2/apps").await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.values("access-control-allow-origin"), ["*"]);
+    assert_eq!(reply.values("access-control-allow-headers"), ["Content-Type,Authorization"]);
     app.stop().await;
 }
 

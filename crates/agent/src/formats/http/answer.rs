@@ -52,6 +52,11 @@ impl Answer {
         }
     }
 
+    /// Nothing of it has come yet: its heads may have `max` bytes.
+    pub(in crate::formats) fn allow_head(&mut self, max: usize) {
+        self.lines.allow(max);
+    }
+
     /// Whoever answered closes what carries the answer. Known with the head.
     pub(in crate::formats) fn closes(&self) -> bool {
         self.closes || self.ends_at_close()

@@ -65,6 +65,11 @@ impl Answer {
         Self { via, http: http::Answer::new(&Method::POST), part: Part::Passed }
     }
 
+    /// Nothing of it has come yet: its heads may have `max` bytes.
+    pub(in crate::formats) fn allow_head(&mut self, max: usize) {
+        self.http.allow_head(max);
+    }
+
     /// The connection serves no other request.
     pub(in crate::formats) fn closes(&self) -> bool {
         self.http.closes()
