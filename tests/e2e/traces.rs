@@ -112,6 +112,13 @@ async fn a_container_per_call_and_a_queued_call_have_their_trees_and_the_last_on
         assert!(cold.text().lines().any(|told| told == line), "{line} in {}", cold.text());
     }
 
+    // Function kits read the several, which are not framed.
+    server.route("/stream").format("http-stream").create().await;
+    let stream = server.run("/stream", "headers").await;
+    let tree = zipkin.tree(stream.call_id()).await;
+    let told = format!("X-B3-Spanid: {}", tree.span("exec").id);
+    assert!(stream.text().lines().any(|line| line == told), "{told} in {}", stream.text());
+
     let queued = server.run("/queued", "body x").await;
     let tree = zipkin.tree(queued.call_id()).await;
     let expected = phases(true, false).into_iter().map(|path| path.replace("/accept", "/queued")).collect::<Vec<_>>();

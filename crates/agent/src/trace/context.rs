@@ -113,19 +113,26 @@ fn read_b3_headers(headers: &HeaderMap) -> Option<Incoming> {
     (parent.is_some() || sampled.is_some()).then_some(Incoming { parent, sampled })
 }
 
-/// Tells a function to which trace it belongs, and that `span` is its own: in the W3C's form and in B3's single header,
-/// and in B3's several where the client used those.
+/// The headers that say to which trace a request belongs, in whatever form.
+static OF_TRACE: [HeaderName; 8] =
+    [TRACEPARENT, HeaderName::from_static("tracestate"), B3, B3_TRACE, B3_SPAN, B3_PARENT, B3_SAMPLED, B3_FLAGS];
+
+/// Those of the headers that are about the trace.
+pub(crate) fn of_trace(headers: &HeaderMap) -> impl Iterator<Item = (&'static HeaderName, &HeaderValue)> {
+    OF_TRACE.iter().flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value)))
+}
+
+/// Tells a function to which trace it belongs, and that `span` is its own: in the W3C's form, in B3's single header, and in
+/// B3's several, which function kits read.
 pub(super) fn write(headers: &mut HeaderMap, trace: TraceId, span: SpanId, sampled: bool) {
     let flag = u8::from(sampled);
     set(headers, TRACEPARENT, &format!("00-{trace}-{span}-0{flag}"));
     set(headers, B3, &format!("{trace}-{span}-{flag}"));
-    if headers.contains_key(&B3_TRACE) || headers.contains_key(&B3_SAMPLED) || headers.contains_key(&B3_FLAGS) {
-        headers.remove(&B3_PARENT);
-        headers.remove(&B3_FLAGS);
-        set(headers, B3_TRACE, &trace.to_string());
-        set(headers, B3_SPAN, &span.to_string());
-        set(headers, B3_SAMPLED, &flag.to_string());
-    }
+    headers.remove(&B3_PARENT);
+    headers.remove(&B3_FLAGS);
+    set(headers, B3_TRACE, &trace.to_string());
+    set(headers, B3_SPAN, &span.to_string());
+    set(headers, B3_SAMPLED, &flag.to_string());
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) {
@@ -265,7 +272,7 @@ mod tests {
         assert_eq!((text("tracestate"), text("baggage")), (Some("vendor=1".into()), Some("fn_secret=1".into())));
         let mut plain = HeaderMap::new();
         write(&mut plain, trace, span, false);
-        assert_eq!(plain.len(), 2);
+        assert_eq!(plain.len(), 5);
         assert_eq!(read(&plain), Incoming { parent: Some((trace, span)), sampled: Some(false) });
     }
 }

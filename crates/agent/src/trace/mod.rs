@@ -35,6 +35,7 @@ use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 pub(crate) use call::CallTrace;
+pub(crate) use context::of_trace;
 pub use context::{SpanId, TraceId};
 
 /// Traces that wait for their records to be stored. Those beyond go without their last span.

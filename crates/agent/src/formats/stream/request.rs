@@ -12,6 +12,7 @@ use super::CALL_ID;
 use crate::formats::fields::{canonical, connection_lists};
 use crate::formats::http::write_line;
 use crate::invocation::{Invocation, Request, Via};
+use crate::trace::of_trace;
 
 /// What every request begins with.
 const BEGINNING: &[u8] = b"POST /call HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n";
@@ -33,7 +34,8 @@ pub(crate) fn request_head(invocation: &Invocation, deadline: Timestamp) -> Byte
     head.into()
 }
 
-/// Writes method, URL and headers as headers of their own. The content type is that of the body, which is not framed.
+/// Writes method, URL and headers as headers of their own. The content type is that of the body, which is not framed. What
+/// tells of the trace is there as it came, too: kits look for it there.
 fn frame(head: &mut Vec<u8>, request: &Request) {
     write_line(head, "Fn-Intent", b"httprequest");
     write_line(head, "Fn-Http-Method", request.method.as_str().as_bytes());
@@ -42,6 +44,9 @@ fn frame(head: &mut Vec<u8>, request: &Request) {
         if *name != CONTENT_TYPE {
             head.extend_from_slice(b"Fn-Http-H-");
         }
+        write_line(head, &canonical(name), value.as_bytes());
+    }
+    for (name, value) in of_trace(&request.headers) {
         write_line(head, &canonical(name), value.as_bytes());
     }
 }

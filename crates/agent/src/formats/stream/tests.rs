@@ -36,6 +36,8 @@ fn a_request_that_came_as_one_is_framed() {
         ("x-twice", "1"),
         ("x-twice", "2"),
         ("te", "trailers"),
+        ("traceparent", "00-a-b-01"),
+        ("x-b3-traceid", "a"),
     ];
     assert_eq!(
         head(Via::Http, &headers),
@@ -46,12 +48,16 @@ fn a_request_that_came_as_one_is_framed() {
             "Fn-Http-H-Fn-Call-Id: mine",
             "Fn-Http-H-Fn-Deadline: never",
             "Fn-Http-H-Te: trailers",
+            "Fn-Http-H-Traceparent: 00-a-b-01",
             "Fn-Http-H-User-Agent: curl/7.88.1",
+            "Fn-Http-H-X-B3-Traceid: a",
             "Fn-Http-H-X-Twice: 1",
             "Fn-Http-H-X-Twice: 2",
             "Fn-Http-Method: POST",
             "Fn-Http-Request-Url: http://127.0.0.1:8081/r/specx/http",
             "Fn-Intent: httprequest",
+            "Traceparent: 00-a-b-01",
+            "X-B3-Traceid: a",
         ]
     );
 }
