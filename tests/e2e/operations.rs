@@ -135,9 +135,13 @@ async fn a_check_finds_a_good_machine_good_and_a_taken_port_taken() {
     let server = Server::start().await;
     let (code, text) = run(&server, &["check", "--port", "0", "--memory", "1GiB"]).await;
     assert_eq!(code, Some(0), "{text}");
-    for line in
-        ["ok      docker ", " control groups  version ", "ok      database        schema ", "a server with these"]
-    {
+    for line in [
+        "ok      docker ",
+        " control groups  version ",
+        "ok      sockets         containers can ",
+        "ok      database        schema ",
+        "a server with these",
+    ] {
         assert!(text.contains(line), "{line:?} in {text}");
     }
     println!("{text}");

@@ -22,30 +22,25 @@ struct Contained {
     id: String,
     url: String,
     data: tempfile::TempDir,
-    /// Of sockets. It has the same path on both sides.
-    _sockets: tempfile::TempDir,
 }
 
 impl Contained {
-    /// Started as docs/install.md has it, on a port of its own.
-    async fn start(engine: Engine) -> Self {
+    /// Started as docs/install.md has it, on a port of its own, and with more options.
+    async fn start(engine: Engine, more: &[&str]) -> Self {
         let data = tempfile::tempdir().unwrap();
         let volume = format!("{}:/data", data.path().display());
-        let sockets = tempfile::tempdir().unwrap();
-        let both_sides = format!("{0}:{0}", sockets.path().display());
-        let directory = format!("FN_IOFS_PATH={}", sockets.path().display());
         let id = engine
             .docker(
                 &[
                     &["run", "--detach", "--publish", "127.0.0.1::8080", "--health-interval", "500ms"],
                     &["--volume", "/var/run/docker.sock:/var/run/docker.sock", "--volume", &volume][..],
-                    &["--volume", &both_sides, "--env", &directory],
+                    more,
                     &["--env", "FN_MEMORY=1GiB", IMAGE],
                 ]
                 .concat(),
             )
             .await;
-        let mut server = Self { engine, id, url: String::new(), data, _sockets: sockets };
+        let mut server = Self { engine, id, url: String::new(), data };
         let port = server.engine.docker(&["port", &server.id, "8080/tcp"]).await;
         server.url = format!("http://{port}");
         server
@@ -94,7 +89,7 @@ fn client() -> reqwest::Client {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_image_runs_functions_on_the_engine_whose_socket_it_is_given() {
-    let server = Contained::start(Engine::shared().await).await;
+    let server = Contained::start(Engine::shared().await, &[]).await;
     // What it says of itself, by the program in the image.
     server.is("healthy", "{{.State.Health.Status}}").await;
     let client = client();
@@ -112,9 +107,32 @@ async fn the_image_runs_functions_on_the_engine_whose_socket_it_is_given() {
     server.is("0", "{{.State.ExitCode}}").await;
     assert_eq!(server.engine.containers(&server.server_id()).await, [""; 0], "none is left");
 
-    let checked = ["run", "--rm", "--volume", "/var/run/docker.sock:/var/run/docker.sock", IMAGE, "check"];
-    let checked = server.engine.docker(&checked).await;
+    let checked_on = ["run", "--rm", "--volume", "/var/run/docker.sock:/var/run/docker.sock"];
+    let checked = server.engine.docker(&[&checked_on[..], &[IMAGE, "check"]].concat()).await;
     assert!(checked.contains("not visible from here") && checked.contains("can start"), "{checked}");
+    assert!(checked.contains("ok      sockets ") && checked.contains("/data, which the engine has as "), "{checked}");
+    // What its container has to itself no other can have.
+    let hidden = ["--env", "FN_IOFS_PATH=/iofs", IMAGE, "check"];
+    let checked = server.engine.docker(&[&checked_on[..], &hidden].concat()).await;
+    assert!(checked.contains("poor    sockets         the engine does not see /"), "{checked}");
+}
+
+/// As the Fn Project's command-line client starts its server: sockets are in a volume, which the engine is told by its name.
+#[tokio::test(flavor = "multi_thread")]
+async fn sockets_may_be_in_a_volume_that_is_told_by_its_name() {
+    let engine = Engine::shared().await;
+    let volume = format!("hearth-sockets-{}", std::process::id());
+    for told in [&["--env", &format!("FN_IOFS_DOCKER_PATH={volume}")][..], &[]] {
+        let mount = format!("{volume}:/iofs");
+        let more = [&["--volume", &mount, "--env", "FN_IOFS_PATH=/iofs"], told].concat();
+        let server = Contained::start(engine.clone(), &more).await;
+        server.is("healthy", "{{.State.Health.Status}}").await;
+        let client = client();
+        put_route(&client, &server.url, "http-stream").await;
+        assert_eq!(call(&client, &server.url, "body seen").await["status"], "success", "{told:?}");
+        server.engine.docker(&["stop", "--time", "60", &server.id]).await;
+    }
+    engine.docker(&["volume", "rm", &volume]).await;
 }
 
 /// A project of compose, removed with this.
@@ -178,7 +196,8 @@ async fn the_compose_file_brings_up_a_server_whose_records_are_in_postgres() {
         }
     })
     .await;
-    put_route(&client, &url, "http").await;
+    // Its socket is in the volume of its data.
+    put_route(&client, &url, "http-stream").await;
     assert_eq!(call(&client, &url, "body seen").await["status"], "success");
     let postgres = project.run(&["ps", "--quiet", "postgres"]);
     let count = ["psql", "--host=/tmp", "--username=hearth", "--tuples-only", "--command=SELECT count(*) FROM calls"];

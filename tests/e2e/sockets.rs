@@ -76,7 +76,7 @@ async fn a_socket_directory_may_be_a_file_system_with_a_size() {
     let mounts = server.run("/f", "file /proc/self/mounts").await;
     let line = mounts.text().lines().find(|line| line.split(' ').nth(1) == Some("/tmp/iofs")).unwrap_or_default();
     assert!(line.starts_with("tmpfs ") && line.contains("size=64k") && line.contains("noexec"), "{line}");
-    let directory = server.directory().join("iofs").to_string_lossy().into_owned();
+    let directory = server.directory().join("data/iofs").to_string_lossy().into_owned();
     let mounted = || std::fs::read_to_string("/proc/self/mounts").unwrap().matches(&directory).count();
     assert_eq!(mounted(), 1);
     server.is_unused(&["/f".to_owned()]).await;
@@ -107,6 +107,21 @@ async fn the_engine_may_know_the_directory_by_another_name() {
     server.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_the_engine_does_not_see_is_told_of_before_a_function_misses_it() {
+    let server = Options::new().await.setting("FN_IOFS_DOCKER_PATH", "/nowhere/hearth").start().await;
+    server.route("/f").format("http-stream").create().await;
+    let reply = server.run("/f", "body x").await;
+    assert_eq!(reply.status, 502, "{reply:?}");
+    assert!(reply.message().contains("/nowhere/hearth"), "{reply:?}");
+    // Others need none.
+    server.route("/g").format("http").create().await;
+    server.run("/g", "body x").await.is_answer("x");
+    let log = server.finish_with_errors().await;
+    let told = log.lines().find(|line| line.contains("the engine does not see their socket directories")).unwrap();
+    assert!(told.contains(" WARN ") && told.contains("FN_IOFS_DOCKER_PATH"), "{told}");
+}
+
 /// Of many that wait, nobody waits for a second start.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_who_wait_for_a_function_that_never_becomes_ready_hear_of_it_and_why() {
@@ -117,7 +132,8 @@ async fn all_who_wait_for_a_function_that_never_becomes_ready_hear_of_it_and_why
     for reply in &replies {
         reply.is_call_error(504, INIT_TIMED_OUT);
         let record = server.record(reply).await;
-        record.never_ran("error", "image", INIT_TIMED_OUT);
+        let ended = (record.text("status"), record.text("reason"), record.text("error"));
+        assert_eq!(ended, ("error", "image", INIT_TIMED_OUT));
         assert_eq!(record.log, "no such module\n");
     }
     // One more would have begun when the first had failed.

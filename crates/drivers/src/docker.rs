@@ -20,6 +20,7 @@ mod health;
 mod images;
 mod leftovers;
 mod observer;
+mod place;
 mod pull;
 mod reference;
 mod removal;
@@ -52,6 +53,7 @@ pub use config::{DockerConfig, ProcessLimits, SocketConfig, SocketContract, Stat
 pub use credentials::CredentialSources;
 pub use leftovers::Leftover;
 pub use observer::{Observer, Operation, Outcome, Unobserved};
+pub use place::{SEE_TO_IT, Seen, SocketPlace, socket_place};
 
 /// A driver of one Docker engine.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
-//! `hearth check`: looks at everything that a server with these settings would need, changes nothing, and says what is
-//! wrong and what to do about it.
+//! `hearth check`: looks at everything that a server with these settings would need, leaves everything as it was, and says
+//! what is wrong and what to do about it.
+
+mod sockets;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -50,6 +52,7 @@ pub(crate) async fn check(settings: &Settings) -> io::Result<bool> {
         settings.warnings.iter().map(|warning| Finding::poor("settings", warning, "see docs/configuration.md")),
     );
     findings.extend(docker(settings.docker.host.as_deref()).await);
+    findings.extend(sockets::sockets(&settings.docker, &settings.data.directory).await);
     findings.extend(data(&settings.data.directory));
     findings.push(database(&settings.data.database_url).await);
     findings.push(queue(&settings.data).await);
@@ -72,6 +75,10 @@ pub(crate) async fn check(settings: &Settings) -> io::Result<bool> {
 async fn docker(host: Option<&str>) -> Vec<Finding> {
     match about(host).await {
         Ok(about) => engine(&about),
+        Err(error @ hearth_drivers::Error::Setting { .. }) => {
+            let advice = "use another engine, or a newer one, and say where it is with --docker-host";
+            vec![Finding::broken("docker", hearth_drivers::Chain(&error), advice)]
+        }
         Err(error) => {
             let advice = "start Docker, or say where it is with --docker-host; this user needs write access to its socket \
                 (root has it, and members of the group docker)";

@@ -11,7 +11,7 @@ use hearth_datastore::{
     RecorderService, RecorderSettings,
 };
 use hearth_drivers::Driver;
-use hearth_drivers::docker::{DockerConfig, DockerDriver, SocketConfig};
+use hearth_drivers::docker::{DockerConfig, DockerDriver};
 use hearth_models::InstanceId;
 use hearth_queue::{Broker, Queue, QueueSettings};
 use hearth_server::{Extensions, LogLevel, Parts, Readiness, Server, Serving};
@@ -313,12 +313,7 @@ async fn connect(
         credentials: settings.credentials,
         stats_from: settings.stats_from,
         network: settings.network,
-        sockets: Some(SocketConfig {
-            directory: settings.sockets.directory.unwrap_or_else(|| data.join("iofs")),
-            engine_directory: settings.sockets.engine_directory,
-            tmpfs: settings.sockets.tmpfs,
-            contract: settings.sockets.contract,
-        }),
+        sockets: Some(settings.sockets.config(data)),
         ..DockerConfig::new(node.server_id, node.instance_id)
     };
     config.pids_limit = settings.pids.unwrap_or(config.pids_limit);

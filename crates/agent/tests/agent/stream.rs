@@ -127,7 +127,10 @@ async fn all_who_wait_hear_why_it_did_not_become_ready() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_waits_for_a_function_that_never_becomes_ready_is_told_in_the_time_of_one_start() {
-    let never = Program::new(|_io| std::future::pending::<Exit>());
+    let never = Program::new(|io| async move {
+        let _open = io;
+        std::future::pending::<Exit>().await
+    });
     let test = TestAgent::new(never);
     let function = test.function(r#"{"format":"http-stream","timeout":30}"#);
     let begun = Instant::now();

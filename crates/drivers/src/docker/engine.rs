@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bollard::errors::Error as ApiError;
-use bollard::{API_DEFAULT_VERSION, Docker};
+use bollard::{API_DEFAULT_VERSION, ClientVersion, Docker};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::address::Address;
@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The client's own timeout. Ours are always shorter, except that of a pull, which has its own rule.
 const CLIENT_TIMEOUT_SECONDS: u64 = 24 * 3600;
+
+/// What is asked of engines is tried with this version and later ones.
+const LEAST_API: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
 
 /// A connection to an engine, shared by everything that asks it for something.
 #[derive(Debug)]
@@ -68,6 +71,13 @@ impl Engine {
             Ok(Err(error)) => return Err(Fault::from(error).into_error(Operation::Ping)),
             Err(late) => return Err(Error::engine_away(late)),
         };
+        let (spoken, least) = (docker.client_version(), LEAST_API);
+        if (spoken.major_version, spoken.minor_version) < (least.major_version, least.minor_version) {
+            let message = format!(
+                "the engine at {address} speaks version {spoken} of its API, and {least} is needed (Docker 20.10 or later)"
+            );
+            return Err(Error::Setting { name: "DOCKER_HOST", message });
+        }
         tracing::info!(%address, api_version = %docker.client_version(), "connected to the container engine");
         Ok(Self { docker, address, observer, heard: Mutex::new(Instant::now()) })
     }

@@ -13,7 +13,6 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use hearth_models::ServerId;
@@ -23,16 +22,12 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tokio::net::UnixStream;
 
 use super::config::SocketConfig;
-use super::engine::{Engine, Fault};
-use super::observer::Operation;
+use super::engine::Engine;
+use super::place::{self, DIRECTORY, SEE_TO_IT, Seen};
 use super::watch::{Watch, Watched};
 use crate::{Connection, Error, SOCKET_NAME, Socket, SocketError};
 
-const VOLUME_LIMIT: Duration = Duration::from_secs(10);
-
-/// The setting that is at fault when a directory cannot be used.
-const DIRECTORY: &str = "FN_IOFS_PATH";
-const ENGINE_DIRECTORY: &str = "FN_IOFS_DOCKER_PATH";
+/// The settings that are at fault when directories cannot be mounted.
 const TMPFS: &str = "FN_IOFS_TMPFS";
 const MOUNT_OPTIONS: &str = "FN_IOFS_OPTS";
 
@@ -77,9 +72,8 @@ impl Sockets {
         let unusable = format!("{} cannot be used for socket directories", config.directory.display());
         let (root, leftovers) = prepare(&config.directory, server).map_err(setting(unusable))?;
         let engine_root = match &config.engine_directory {
-            None => root.clone(),
-            Some(path) if path.starts_with('/') => Path::new(path).join(server.to_string()),
-            Some(volume) => mount_point(engine, volume).await?.join(server.to_string()),
+            None => place::on_engine(engine, &root).await.unwrap_or_else(|| root.clone()),
+            Some(told) => place::told(engine, told).await?.join(server.to_string()),
         };
         let unwatched = "socket directories cannot be watched (the limit may be fs.inotify.max_user_instances)";
         let watch = Watch::new().map_err(setting(unwatched.to_owned()))?;
@@ -91,11 +85,34 @@ impl Sockets {
             .map_err(|error| Error::Setting { name: MOUNT_OPTIONS, message: error.to_string() })?;
         let leftovers = Mutex::new(leftovers);
         let this = Self { root, engine_root, tmpfs, watch: watch.clone(), next: AtomicU64::new(1), leftovers };
-        if this.tmpfs.is_some() {
-            let cannot = "socket directories cannot be file systems of their own (mounting takes CAP_SYS_ADMIN)";
-            this.make().map_err(|error| Error::Setting { name: TMPFS, message: format!("{cannot}: {error}") })?;
-        }
+        this.try_one(engine).await?;
         Ok((this, watch))
+    }
+
+    /// Makes one, so that what is wrong with the place shows before a function is called. Functions that need none can do
+    /// without.
+    async fn try_one(&self, engine: &Engine) -> Result<(), Error> {
+        let (name, cannot) = match &self.tmpfs {
+            Some(_) => (TMPFS, "socket directories cannot be file systems of their own (mounting takes CAP_SYS_ADMIN)"),
+            None => (DIRECTORY, "socket directories cannot be made"),
+        };
+        let setting = |error| Error::Setting { name, message: format!("{cannot}: {error}") };
+        let (directory, _listener) = self.make().map_err(setting)?;
+        let (here, there) = (self.root.display(), self.engine_root.display());
+        match place::is_seen(engine, Path::new(&directory.source)).await {
+            Seen::Yes => {
+                tracing::debug!(directory = %here, engine_directory = %there, "the engine sees socket directories")
+            }
+            Seen::No => tracing::warn!(
+                directory = %here, engine_directory = %there,
+                "http-stream functions cannot run: the engine does not see their socket directories; {SEE_TO_IT}"
+            ),
+            Seen::Unknown(why) => tracing::warn!(
+                directory = %here, engine_directory = %there, why,
+                "it is not known whether the engine sees the socket directories of http-stream functions"
+            ),
+        }
+        Ok(())
     }
 
     /// A fresh directory, and the socket that will be in it.
@@ -138,23 +155,6 @@ fn prepare(directory: &Path, server: ServerId) -> io::Result<(PathBuf, Vec<PathB
     DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
     let leftovers = fs::read_dir(&root)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
     Ok((root, leftovers))
-}
-
-/// Where the engine keeps `volume` on its machine. A directory in there can be mounted by that path, by engines that
-/// cannot mount a part of a volume as well.
-async fn mount_point(engine: &Engine, volume: &str) -> Result<PathBuf, Error> {
-    let request = async { engine.api().inspect_volume(volume).await.map_err(Fault::from) };
-    let setting = |message| Error::Setting { name: ENGINE_DIRECTORY, message };
-    match engine.call(Operation::InspectVolume, VOLUME_LIMIT, request).await {
-        Ok(found) if found.mountpoint.starts_with('/') => Ok(found.mountpoint.into()),
-        Ok(found) => {
-            Err(setting(format!("the volume {volume} of driver {} has no place on the machine", found.driver)))
-        }
-        Err(fault) if fault.is_not_found() => {
-            Err(setting(format!("{volume} is no absolute path, and the engine has no volume of this name")))
-        }
-        Err(fault) => Err(fault.into_error(Operation::InspectVolume)),
-    }
 }
 
 fn remove(path: &Path) {

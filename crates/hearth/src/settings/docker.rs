@@ -1,9 +1,9 @@
 //! What is set of the engine and of the containers on it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hearth_drivers::docker::{CredentialSources, SocketContract, StatsFrom};
+use hearth_drivers::docker::{CredentialSources, SocketConfig, SocketContract, StatsFrom};
 
 use super::source::{Reader, Source};
 use super::table::{self, Setting};
@@ -29,6 +29,18 @@ pub(crate) struct Sockets {
     /// Options of the tmpfs that each of them is, if it is one.
     pub(crate) tmpfs: Option<String>,
     pub(crate) contract: SocketContract,
+}
+
+impl Sockets {
+    /// What the driver is told; `data` is the data directory.
+    pub(crate) fn config(&self, data: &Path) -> SocketConfig {
+        SocketConfig {
+            directory: self.directory.clone().unwrap_or_else(|| data.join("iofs")),
+            engine_directory: self.engine_directory.clone(),
+            tmpfs: self.tmpfs.clone(),
+            contract: self.contract,
+        }
+    }
 }
 
 pub(super) fn read(reader: &mut Reader<'_>, source: &Source) -> Docker {

@@ -115,8 +115,8 @@ settings! {
 
     IOFS_PATH = Setting::new("iofs-path", "DIR", "iofs in the data directory",
         "Where the sockets of http-stream functions are");
-    IOFS_DOCKER_PATH = Setting::new("iofs-docker-path", "PATH", "the same",
-        "The same place as the Docker engine sees it, for a server in a container: a path on its machine, or the name of the volume");
+    IOFS_DOCKER_PATH = Setting::new("iofs-docker-path", "PATH", "found out",
+        "The same place as the Docker engine sees it, for a server in a container where that cannot be found out: a path on the engine's machine, or the name of a volume");
     IOFS_TMPFS = Setting::new("iofs-tmpfs", "FLAG", "false",
         "Every socket directory is a tmpfs of its own, so that its size can be limited; the server needs CAP_SYS_ADMIN for it, and the engine has to see its mounts");
     IOFS_OPTS = Setting::new("iofs-opts", "OPTIONS", "none", "Mount options of these, like size=1m,nr_inodes=16");
