@@ -5,10 +5,13 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use crate::support::{APP, Options, PATIENCE, Record, Server, eventually};
+
+/// What containers call the machine that they run on, unless its engine was told otherwise.
+const MACHINE: &str = "172.17.0.1";
 
 /// Begins a request by hand, so that it can be left at any point.
 async fn begin(server: &Server, path: &str, script: &str, rest: &str) -> TcpStream {
@@ -80,6 +83,39 @@ async fn one_that_leaves_in_the_middle_of_a_large_upload_spoils_the_container() 
         let next = server.run(&path, "instance").await;
         assert_eq!(next.instance().1, 1, "{format}");
         server.manage("DELETE", &format!("/v1/apps/{APP}/routes{path}"), &Value::Null).await;
+    }
+    server.finish().await;
+}
+
+/// The end of its input is all that tells a `default` function that it has the whole of a request.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_request_is_never_taken_for_a_whole_one() {
+    let server = Options::new().await.setting("FN_PREREAD", "1KiB").start().await;
+    server.route("/cold").format("default").timeout(6).create().await;
+    let witness = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let port = witness.local_addr().unwrap().port();
+    let script = format!("tell {MACHINE}:{port} all-of-it; body x");
+    let heard = async { witness.accept().await.unwrap().0.write_all(b".").await.unwrap() };
+    let (reply, heard) = tokio::join!(server.run("/cold", &script), timeout(PATIENCE, heard));
+    heard.unwrap();
+    reply.is_answer("x");
+    for leaves in [false, true] {
+        let mut client = begin(&server, "/cold", &script, "Content-Length: 100000\r\n\r\n").await;
+        client.write_all(&[b'a'; 50_000]).await.unwrap();
+        server.until_running("/cold", 1).await;
+        if leaves {
+            drop(client);
+        } else {
+            // It is held until its time is up.
+            let mut answer = [0; 12];
+            client.read_exact(&mut answer).await.unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 504");
+        }
+        server.is_empty().await;
+        // Whoever came before this comes first.
+        let own = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let (_, from) = witness.accept().await.unwrap();
+        assert_eq!(from, own.local_addr().unwrap(), "a part passed for the whole; its client left: {leaves}");
     }
     server.finish().await;
 }

@@ -10,6 +10,7 @@
 
 pub mod docker;
 mod error;
+mod input;
 pub mod scripted;
 mod socket;
 mod stats;
@@ -129,7 +130,9 @@ pub trait Container: Send + 'static {
 /// A container that runs.
 #[must_use]
 pub struct Running {
-    /// What the container reads. Shutting it down is EOF for the container. With [`Contract::Socket`] it reads nothing.
+    /// What the container reads. Shutting it down is EOF for the container, and nothing else is: what is dropped without
+    /// that stays open until the container is gone, so that a request that is cut off never looks whole. With
+    /// [`Contract::Socket`] it reads nothing.
     pub stdin: Pin<Box<dyn AsyncWrite + Send>>,
     /// The socket that the function opens, with [`Contract::Socket`].
     pub socket: Option<Box<dyn Socket>>,

@@ -29,6 +29,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::input::Keeper;
 use crate::{
     Container, ContainerSpec, Contract, Driver, Error, Exit, Found, Guard, Phase, Running, Sampler, Socket, StatsSource,
 };
@@ -258,6 +259,8 @@ impl Container for Created {
         let token = CancellationToken::new();
         let (exit_when_killed, killed) = watch::channel(KILLED);
         let (stdin, reader) = tokio::io::duplex(PIPE_BYTES);
+        let keeper = Keeper::default();
+        let stdin = keeper.kept().input(stdin);
         let (frames, mut output) = mpsc::channel(PIPE_FRAMES);
         let (exited, exit) = oneshot::channel();
         let (socket, listening) = socket::socket();
@@ -274,6 +277,7 @@ impl Container for Created {
                 () = stop.cancelled() => *killed.borrow(),
                 exit = program => exit,
             };
+            drop(keeper);
             stop.cancel();
             lock(&engine.running).remove(&id);
             engine.record(|ledger| ledger.exit(&id));
@@ -283,7 +287,7 @@ impl Container for Created {
 
         Ok(Running {
             phases,
-            stdin: Box::pin(stdin),
+            stdin,
             socket,
             output: stream::poll_fn(move |cx| output.poll_recv(cx)).boxed(),
             stats: stats_source(script.stats, token),

@@ -14,9 +14,10 @@ use super::create::{Template, new_name};
 use super::engine::{Engine, Fault};
 use super::images::Images;
 use super::observer::Operation;
-use super::removal::{Life, Remover};
+use super::removal::{Belongings, Life, Remover};
 use super::sockets::{Directory, Listener, Sockets};
 use super::{attach, exit, health, usage};
+use crate::input::{Keeper, Kept};
 use crate::stats::{CgroupSampler, Layout};
 use crate::{Container, ContainerSpec, Contract, Error, Guard, Phase, Running, StatsSource};
 
@@ -52,6 +53,7 @@ struct Created {
     has_healthcheck: bool,
     listener: Option<Listener>,
     life: Life,
+    input: Kept,
     guard: Guard,
 }
 
@@ -68,14 +70,17 @@ impl Maker {
             }
             other => other,
         };
-        let life = Life::default();
-        let guard = self.remover.guard(created.map_err(into_create_error)?, life.clone(), directory);
+        let (life, keeper) = (Life::default(), Keeper::default());
+        let input = keeper.kept();
+        let belongings = Belongings { input: keeper, directory };
+        let guard = self.remover.guard(created.map_err(into_create_error)?, life.clone(), belongings);
         Ok(Box::new(Created {
             engine: Arc::clone(&self.engine),
             groups: Arc::clone(&self.groups),
             has_healthcheck: spec.image.has_healthcheck,
             listener,
             life,
+            input,
             guard,
         }))
     }
@@ -131,7 +136,7 @@ fn into_create_error(fault: Fault) -> Error {
 #[async_trait]
 impl Container for Created {
     async fn start(self: Box<Self>) -> Result<Running, Error> {
-        let Self { engine, groups, has_healthcheck, listener, life, guard } = *self;
+        let Self { engine, groups, has_healthcheck, listener, life, input, guard } = *self;
         let id = guard.id().to_owned();
 
         let mut phases = Vec::with_capacity(3);
@@ -141,6 +146,9 @@ impl Container for Created {
             .call(Operation::AttachContainer, ATTACH_LIMIT, attach::attach(engine.address(), &id))
             .await
             .map_err(|fault| fault.into_start_error(Operation::AttachContainer))?;
+        // From here on, for this may be given up as the container starts.
+        let output = input.clone().output(attached.output);
+        let stdin = input.input(attached.stdin);
         phases.push(Phase::done("attach", began));
         life.begin();
         let began = Instant::now();
@@ -160,9 +168,9 @@ impl Container for Created {
         phases.push(Phase::done("ready", began));
         Ok(Running {
             phases,
-            stdin: attached.stdin,
+            stdin,
             socket: listener.map(|listener| Box::new(listener) as _),
-            output: attached.output,
+            output,
             stats,
             exit: exit::exit(engine, id).inspect(move |_| life.end()).boxed(),
             guard,

@@ -10,7 +10,7 @@ use futures_util::stream::{self, StreamExt};
 use super::DockerDriver;
 use super::create::{INSTANCE_LABEL, SERVER_LABEL};
 use super::observer::Operation;
-use super::removal::Life;
+use super::removal::{Belongings, Life};
 use crate::Error;
 
 const LIST_LIMIT: Duration = Duration::from_secs(30);
@@ -60,7 +60,7 @@ impl DockerDriver {
         stream::iter(orphans)
             .for_each_concurrent(CONCURRENT, async |orphan| {
                 if self.remove(&orphan.id).await.is_err() {
-                    drop(self.remover.guard(orphan.id, Life::default(), None));
+                    drop(self.remover.guard(orphan.id, Life::default(), Belongings::default()));
                 }
             })
             .await;

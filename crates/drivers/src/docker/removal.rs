@@ -21,6 +21,7 @@ use super::engine::{Engine, Fault};
 use super::observer::Operation;
 use super::sockets::Directory;
 use crate::Guard;
+use crate::input::Keeper;
 
 /// How long a removal is tried.
 const BUDGET: Duration = Duration::from_mins(10);
@@ -54,6 +55,15 @@ pub(super) struct Remover {
     runtime: Handle,
 }
 
+/// What is let go of once a container is gone.
+#[derive(Default)]
+pub(super) struct Belongings {
+    /// Its input, as far as nobody ended that.
+    pub(super) input: Keeper,
+    /// Of its socket.
+    pub(super) directory: Option<Directory>,
+}
+
 /// Whether a container may run. Clones speak of the same container.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Life(Arc<AtomicBool>);
@@ -81,17 +91,18 @@ impl Remover {
         }
     }
 
-    /// Removes the container `id` when dropped, and then its socket directory. What runs according to `life` is dead soon
+    /// Removes the container `id` when dropped, and then what belongs to it. What runs according to `life` is dead soon
     /// after.
-    pub(super) fn guard(&self, id: String, life: Life, directory: Option<Directory>) -> Guard {
+    pub(super) fn guard(&self, id: String, life: Life, belongings: Belongings) -> Guard {
         let remover = self.clone();
         let container = id.clone();
-        Guard::new(id, move || remover.spawn(container, Standing::Created, life, directory))
+        Guard::new(id, move || remover.spawn(container, Standing::Created, life, belongings))
     }
 
     /// Removes a container that may exist, or may come to exist.
     pub(super) fn remove_doubtful(&self, name: String, directory: Option<Directory>) {
-        self.spawn(name, Standing::Doubtful, Life::default(), directory);
+        let belongings = Belongings { directory, ..Belongings::default() };
+        self.spawn(name, Standing::Doubtful, Life::default(), belongings);
     }
 
     /// Asks once for the removal of `id`; a container that is gone is fine, and for one that is going it waits a
@@ -116,10 +127,15 @@ impl Remover {
         self.tasks.len()
     }
 
-    fn spawn(&self, id: String, standing: Standing, life: Life, directory: Option<Directory>) {
+    fn spawn(&self, id: String, standing: Standing, life: Life, belongings: Belongings) {
         let remover = self.clone();
         let removal = async move {
-            remover.run(&id, standing, &life).await;
+            let Belongings { input, directory } = belongings;
+            tokio::select! {
+                () = remover.run(&id, standing, &life) => {}
+                never = input.read_out() => match never {},
+            }
+            drop(input);
             if let Some(directory) = directory {
                 // However much the function put there. It cannot panic.
                 tokio::task::spawn_blocking(move || drop(directory)).await.ok();

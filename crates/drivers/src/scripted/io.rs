@@ -16,7 +16,7 @@ const FRAME_BYTES: usize = 32 * 1024;
 /// holds the output any more, writes go nowhere and do not wait: an engine reads on for a client that left.
 #[derive(Debug)]
 pub struct ScriptIo {
-    /// What the caller writes to the container. EOF when the caller shuts it down or is gone. Dropping it closes
+    /// What the caller writes to the container. EOF when the caller shuts it down. Dropping it closes
     /// stdin; keeping it without reading is a program that never reads.
     pub stdin: DuplexStream,
     /// What the container was made of.

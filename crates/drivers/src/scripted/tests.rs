@@ -172,7 +172,7 @@ async fn a_program_can_close_its_output_or_lose_its_connection() {
     assert_eq!(frame, Frame::Stderr(Bytes::from("/r")));
     assert!(running.output.next().await.is_none());
     assert!(futures_util::poll!(&mut running.exit).is_pending());
-    drop(running.stdin);
+    running.stdin.shutdown().await.unwrap();
     assert_eq!(running.exit.await, Exit::Code(3));
 
     let driver = playing(Program::new(|mut io| async move {

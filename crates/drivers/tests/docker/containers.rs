@@ -81,13 +81,13 @@ async fn megabytes_go_both_ways_unharmed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_container_sees_the_end_of_its_input_when_its_writer_is_dropped() {
+async fn a_container_sees_the_end_of_its_input_when_its_writer_says_so() {
     let engine = Engine::connect().await;
     let mut running = engine.start(&[("FN_FORMAT", "http")]).await;
     running.stdin.write_all(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi").await.unwrap();
     let answer = stdout(&mut running, 40).await;
     assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
-    drop(running.stdin);
+    running.stdin.shutdown().await.unwrap();
     assert_eq!(within(running.exit).await, Exit::Code(0));
     drop(running.guard);
     engine.finish().await;

@@ -15,6 +15,8 @@ enum Does {
     /// Reads all, logs a line, answers what it read, exits with 3.
     Echo,
     Hang,
+    /// Exits with 3 when its input ends, and with 7 if that is not within a second.
+    AwaitTheEnd,
     BecomeHealthy,
     BecomeUnhealthy,
 }
@@ -34,10 +36,12 @@ impl Subject for Engine {
         let (reference, script) = match does {
             Does::Echo => (FIXTURE, "stderr a line; echo; after exit 3"),
             Does::Hang => (FIXTURE, "hang"),
+            Does::AwaitTheEnd => (FIXTURE, "exit 3"),
             Does::BecomeHealthy => ("hearth/fixture:healthy", "hang"),
             Does::BecomeUnhealthy => ("hearth/fixture:unhealthy", "hang"),
         };
-        let env = [("FN_FORMAT", "default"), ("HEARTH_SCRIPT", script)];
+        let start = if matches!(does, Does::AwaitTheEnd) { "late 1000 exit 7" } else { "" };
+        let env = [("FN_FORMAT", "default"), ("HEARTH_SCRIPT", script), ("HEARTH_START", start)];
         (reference, env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
@@ -55,6 +59,7 @@ impl Subject for ScriptedDriver {
         let reference = match does {
             Does::Echo => "echo",
             Does::Hang => "hang",
+            Does::AwaitTheEnd => "await-the-end",
             Does::BecomeHealthy => "healthy",
             Does::BecomeUnhealthy => "unhealthy",
         };
@@ -83,11 +88,17 @@ async fn the_scripted_driver_keeps_the_promises() {
         io.stdout(input).await;
         Exit::Code(3)
     });
+    let await_the_end = Program::new(|mut io| async move {
+        let mut input = Vec::new();
+        let end = io.stdin.read_to_end(&mut input);
+        Exit::Code(if tokio::time::timeout(Duration::from_secs(1), end).await.is_ok() { 3 } else { 7 })
+    });
     let hang = || Script::new(programs::hang()).start(Step::takes(takes)).remove_takes(takes);
     let unhealthy = Script::new(programs::hang()).start(Step::fails(Error::Unhealthy).after(takes));
     let driver = ScriptedDriver::new()
         .with("echo", Script::new(echo).start(Step::takes(takes)).remove_takes(takes))
         .with("hang", hang())
+        .with("await-the-end", Script::new(await_the_end))
         .with("healthy", hang().with_healthcheck())
         .with("unhealthy", unhealthy.with_healthcheck());
     promises(&driver).await;
@@ -97,6 +108,7 @@ async fn the_scripted_driver_keeps_the_promises() {
 async fn promises(subject: &impl Subject) {
     within(subject.driver().ping()).await.unwrap();
     input_comes_back_and_the_exit_is_told(subject).await;
+    input_ends_where_its_writer_says_so_and_nowhere_else(subject).await;
     dropping_the_guard_ends_a_container(subject).await;
     an_exit_is_told_however_late_it_is_asked_for(subject).await;
     health_decides_about_a_start(subject).await;
@@ -131,6 +143,17 @@ async fn input_comes_back_and_the_exit_is_told(subject: &impl Subject) {
     running.stdin.shutdown().await.unwrap();
     assert_eq!(output(&mut running).await, (b"hello".to_vec(), b"a line\n".to_vec()));
     assert_eq!(within(running.exit).await, Exit::Code(3));
+}
+
+async fn input_ends_where_its_writer_says_so_and_nowhere_else(subject: &impl Subject) {
+    let mut whole = start(subject, Does::AwaitTheEnd).await.unwrap();
+    whole.stdin.write_all(b"all").await.unwrap();
+    whole.stdin.shutdown().await.unwrap();
+    assert_eq!(within(whole.exit).await, Exit::Code(3));
+    let mut cut = start(subject, Does::AwaitTheEnd).await.unwrap();
+    cut.stdin.write_all(b"half").await.unwrap();
+    drop(cut.stdin);
+    assert_eq!(within(cut.exit).await, Exit::Code(7));
 }
 
 async fn dropping_the_guard_ends_a_container(subject: &impl Subject) {
