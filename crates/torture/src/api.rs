@@ -83,6 +83,11 @@ impl Record {
         matches!(&*self.status, "success" | "error" | "timeout" | "cancelled")
     }
 
+    /// It ran out of attempts.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.status == "error" && self.error.as_ref().is_some_and(|error| error.starts_with("given up after"))
+    }
+
     pub(crate) fn is_known(&self) -> bool {
         self.is_final() || matches!(&*self.status, "queued" | "delayed" | "running")
     }

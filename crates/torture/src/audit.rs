@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::api::{Cancelled, Record};
 use crate::ledger::{Entries, Promise};
 use crate::plan::Store;
-use crate::stand::Leftovers;
+use crate::stand::{Death, Leftovers};
 use crate::witness::{Moment, Note};
 
 /// What was gathered about one run.
@@ -19,6 +19,7 @@ pub(crate) struct Evidence<'a> {
     /// The calls that are stored and were not promised.
     pub(crate) strays: &'a [Record],
     pub(crate) notes: &'a HashMap<String, Vec<Note>>,
+    pub(crate) deaths: &'a [Death],
     pub(crate) left: &'a Leftovers,
     /// The engine carried nothing any more, though it answered.
     pub(crate) engine_hung: bool,
@@ -39,6 +40,8 @@ pub(crate) struct Verdict {
     pub(crate) repeated: usize,
     /// Calls that were executed more than once, each time under an attempt of its own.
     pub(crate) executed_again: usize,
+    /// Executions of `default` functions whose input ended early with their server or engine. No call ended as one of them.
+    pub(crate) cut_off: usize,
     /// Calls that are stored though their submission got no answer.
     pub(crate) strays: usize,
     pub(crate) leases: u64,
@@ -62,11 +65,11 @@ impl Verdict {
         for (id, promise) in &entries.promises {
             match evidence.records.get(id).and_then(Option::as_ref) {
                 None => this.lost += 1,
-                Some(record) => this.ended(record, Some(promise), notes.get(id), evidence.engine_hung),
+                Some(record) => this.ended(record, Some(promise), evidence),
             }
         }
         for record in *strays {
-            this.ended(record, None, notes.get(&record.id), evidence.engine_hung);
+            this.ended(record, None, evidence);
         }
         if this.strays > entries.uncertain {
             this.faults.push(format!("{} calls were made of {} submissions", this.strays, entries.uncertain));
@@ -83,14 +86,13 @@ impl Verdict {
     }
 
     /// Looks at one call.
-    fn ended(&mut self, record: &Record, promise: Option<&Promise>, notes: Option<&Vec<Note>>, engine_hung: bool) {
-        let notes = notes.map(Vec::as_slice).unwrap_or_default();
+    fn ended(&mut self, record: &Record, promise: Option<&Promise>, evidence: &Evidence<'_>) {
+        let notes = evidence.notes.get(&record.id).map(Vec::as_slice).unwrap_or_default();
         let mut begun: BTreeMap<u32, usize> = BTreeMap::new();
         for note in notes {
             *begun.entry(note.attempt).or_default() += usize::from(note.moment == Moment::Began);
-            let is_last = note.attempt == record.attempts;
-            if promise.is_some_and(|promise| promise.digest != note.digest && (is_last || !promise.cold)) {
-                self.faults.push(format!("the function got another body: {record:?}"));
+            if let Some(promise) = promise.filter(|promise| promise.body.digest != note.digest) {
+                self.other_body(record, promise, note, evidence.deaths);
             }
         }
         self.repeated += usize::from(record.attempts > 1);
@@ -117,16 +119,26 @@ impl Verdict {
                     self.faults.push(format!("nobody cancelled it: {record:?}"));
                 }
             }
-            "error" if record.error.as_ref().is_some_and(|error| error.starts_with("given up after")) => {
-                self.given_up += 1;
-            }
+            "error" if record.is_given_up() => self.given_up += 1,
             // Nobody can tell a function that hangs from one that the engine does not let get through.
-            "timeout" if engine_hung => self.timed_out += 1,
+            "timeout" if evidence.engine_hung => self.timed_out += 1,
             _ if record.is_final() => self.faults.push(format!("its function did nothing wrong: {record:?}")),
             _ => self.unended += 1,
         }
         if record.status != "cancelled" && promise.is_some_and(|promise| promise.cancelled == Some(Cancelled::Yes)) {
             self.faults.push(format!("it was cancelled: {record:?}"));
+        }
+    }
+
+    /// An execution had another body than was promised. It may be the beginning of that, when a death ended the input of a
+    /// `default` function, and the call did not end as what came of it.
+    fn other_body(&mut self, record: &Record, promise: &Promise, note: &Note, deaths: &[Death]) {
+        let came_to_nothing = note.attempt < record.attempts || record.status == "cancelled" || record.is_given_up();
+        let cut = promise.body.beginnings.contains(&note.digest);
+        if cut && came_to_nothing && deaths.iter().any(|death| death.explains(note.at)) {
+            self.cut_off += usize::from(note.moment == Moment::Began);
+        } else {
+            self.faults.push(format!("the function got another body (a part of its own: {cut}): {record:?} {note:?}"));
         }
     }
 
@@ -154,7 +166,7 @@ impl Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { store, seed, kills, hangs, took, looks, verdict } = self;
         let Verdict { accepted, lost, unended, success, cancelled, given_up, timed_out, .. } = verdict;
-        let Verdict { repeated, executed_again, strays, leases, queued, containers, faults, .. } = verdict;
+        let Verdict { repeated, executed_again, cut_off, strays, leases, queued, containers, faults, .. } = verdict;
         let outcome = if verdict.survived() { "survived" } else { "FAILED" };
         let total: usize = kills.values().sum();
         let kinds: Vec<String> = kills.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
@@ -162,7 +174,7 @@ impl Display for Line<'_> {
             f,
             "torture {store}: {outcome} seed={seed} kills={total} ({}) accepted={accepted} lost={lost} \
              unended={unended} success={success} cancelled={cancelled} given-up={given_up} engine-hung={hangs} timed-out={timed_out} repeated={repeated} \
-             executed-again={executed_again} unexplained={} unanswered-but-stored={strays} looked-at={looks} \
+             executed-again={executed_again} cut-off={cut_off} unexplained={} unanswered-but-stored={strays} looked-at={looks} \
              left: leases={leases} queued={queued} containers={containers} in {} s",
             kinds.join(", "),
             faults.len(),
@@ -174,19 +186,25 @@ impl Display for Line<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::Ledger;
+    use hearth_models::Timestamp;
+
+    use crate::ledger::{Body, Ledger};
 
     fn record(status: &str, attempts: u32) -> Record {
         Record { id: "A".to_owned(), status: status.to_owned(), reason: None, error: None, attempts }
     }
 
     fn note(attempt: u32, moment: Moment) -> Note {
-        Note { attempt, moment, digest: 7 }
+        Note { attempt, moment, digest: 7, at: Timestamp::from_millis(1000) }
     }
 
     fn verdict(record: Option<Record>, notes: &[Note]) -> Verdict {
+        verdict_of(record, notes, Body { digest: 7, beginnings: Vec::new() }, &[])
+    }
+
+    fn verdict_of(record: Option<Record>, notes: &[Note], body: Body, deaths: &[Death]) -> Verdict {
         let ledger = Ledger::default();
-        ledger.accepted("A", 7, false);
+        ledger.accepted("A", body);
         let (records, notes) = ([("A".to_owned(), record)].into(), [("A".to_owned(), notes.to_vec())].into());
         let entries = ledger.lock();
         let left = Leftovers::default();
@@ -195,6 +213,7 @@ mod tests {
             records: &records,
             strays: &[],
             notes: &notes,
+            deaths,
             left: &left,
             engine_hung: false,
         })
@@ -215,6 +234,28 @@ mod tests {
         assert_eq!(verdict(None, &[]).lost, 1);
         assert!(!verdict(None, &[]).survived());
         assert_eq!(verdict(Some(record("running", 1)), &[note(1, BEGAN)]).unended, 1);
+    }
+
+    #[test]
+    fn input_may_be_cut_off_by_a_death_where_nothing_came_of_it() {
+        let died = |at| {
+            let at = Timestamp::from_millis(at);
+            Death { from: at, until: at }
+        };
+        let cut = Note { digest: 5, ..note(1, BEGAN) };
+        let again = [cut.clone(), note(2, BEGAN), note(2, ENDED)];
+        let look = |record, notes: &[Note], beginnings: &[u64], died_at| {
+            let body = Body { digest: 7, beginnings: beginnings.to_vec() };
+            let verdict = verdict_of(Some(record), notes, body, &[died(died_at)]);
+            // Nobody asked for it to be cancelled, which is another matter.
+            let faults = verdict.faults.iter().filter(|fault| fault.contains("another body")).count();
+            (verdict.cut_off, faults)
+        };
+        assert_eq!(look(record("success", 2), &again, &[4, 5], 900), (1, 0));
+        assert_eq!(look(record("cancelled", 1), std::slice::from_ref(&cut), &[4, 5], 900), (1, 0));
+        assert_eq!(look(record("success", 1), &[cut], &[4, 5], 900), (0, 1), "it ended so");
+        assert_eq!(look(record("success", 2), &again, &[4], 900), (0, 1), "no part of it");
+        assert_eq!(look(record("success", 2), &again, &[4, 5], 1001), (0, 1), "nobody had died");
     }
 
     #[test]

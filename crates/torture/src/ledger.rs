@@ -8,12 +8,18 @@ use crate::api::{Cancelled, Record};
 /// A promise.
 #[derive(Clone, Debug)]
 pub(crate) struct Promise {
-    /// Of the body that the function has to get.
-    pub(crate) digest: u64,
-    /// The end of its input is the end of its request, and an engine that dies ends its input.
-    pub(crate) cold: bool,
+    pub(crate) body: Body,
     /// None: nobody asked for it to be cancelled.
     pub(crate) cancelled: Option<Cancelled>,
+}
+
+/// What the function has to get.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Body {
+    pub(crate) digest: u64,
+    /// The digests of its beginnings, where a function may get no more: the end of its input is the end of its request,
+    /// and a server or an engine that dies ends its input.
+    pub(crate) beginnings: Vec<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -36,10 +42,10 @@ pub(crate) struct Entries {
 // === impl Ledger ===
 
 impl Ledger {
-    pub(crate) fn accepted(&self, id: &str, digest: u64, cold: bool) {
+    pub(crate) fn accepted(&self, id: &str, body: Body) {
         let mut entries = self.lock();
         entries.order.push(id.to_owned());
-        if entries.promises.insert(id.to_owned(), Promise { digest, cold, cancelled: None }).is_some() {
+        if entries.promises.insert(id.to_owned(), Promise { body, cancelled: None }).is_some() {
             entries.faults.push(format!("two submissions got the same id {id}"));
         }
     }

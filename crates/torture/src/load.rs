@@ -10,9 +10,9 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::api::{Api, Looked, Submitted};
-use crate::ledger::Ledger;
-use crate::plan::Call;
-use crate::witness::digest;
+use crate::ledger::{Body, Ledger};
+use crate::plan::{COLD, Call};
+use crate::witness::{digest, digests};
 
 const CLIENTS: usize = 8;
 /// Between two tries of a submission that was not accepted, and two looks.
@@ -94,10 +94,11 @@ async fn submit_all(work: Arc<Work>) {
 async fn submit(work: &Work, number: usize, call: &Call) -> String {
     for attempt in 0.. {
         let body = body(number, attempt, call.body_bytes);
-        let digest = digest(&body);
+        let beginnings = if call.path == COLD { digests(&body[..body.len() - 1]).collect() } else { Vec::new() };
+        let promised = Body { digest: digest(&body), beginnings };
         match work.apis[(number + attempt) % work.apis.len()].submit(call, body).await {
             Ok(Submitted::Accepted(id)) => {
-                work.ledger.accepted(&id, digest, call.path == "/cold");
+                work.ledger.accepted(&id, promised);
                 return id;
             }
             Ok(Submitted::Unsent) => {}

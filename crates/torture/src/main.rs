@@ -109,12 +109,14 @@ async fn one(store: Store, seed: u64, options: &Options) -> Result<bool> {
     faults.into_iter().for_each(|fault| ledger.fault(fault));
     let left = stand.stop().await?;
     let notes = stand.witness.notes()?;
+    let deaths = stand.deaths().await;
     let entries = ledger.lock();
     let verdict = Verdict::of(&Evidence {
         entries: &entries,
         records: &records,
         strays: &strays,
         notes: &notes,
+        deaths: &deaths,
         left: &left,
         engine_hung: hangs > 0,
     });

@@ -69,7 +69,10 @@ pub(crate) struct Plan {
 }
 
 /// The routes, by their formats.
-pub(crate) const ROUTES: [(&str, &str); 3] = [("/http", "http"), ("/json", "json"), ("/cold", "default")];
+pub(crate) const ROUTES: [(&str, &str); 3] = [("/http", "http"), ("/json", "json"), (COLD, "default")];
+
+/// The route whose functions take the end of their input for the end of their request.
+pub(crate) const COLD: &str = "/cold";
 
 // === impl Store ===
 
@@ -151,7 +154,7 @@ fn draw_kill(random: &mut fastrand::Rng, victims: &[Victim]) -> Kill {
 fn draw_call(random: &mut fastrand::Rng) -> Call {
     let (path, works) = match random.u8(..100) {
         // Each of these takes a container of its own.
-        0..4 => ("/cold", millis(random, 0..=50)),
+        0..4 => (COLD, millis(random, 0..=50)),
         4..14 => ("/json", millis(random, 0..=50)),
         14..18 => ("/http", millis(random, 1000..=3000)),
         18..30 => ("/http", millis(random, 50..=400)),

@@ -11,6 +11,7 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use hearth_models::Timestamp;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
@@ -37,6 +38,8 @@ pub(crate) struct Note {
     pub(crate) moment: Moment,
     /// Of the body that the function was given.
     pub(crate) digest: u64,
+    /// When the witness heard it.
+    pub(crate) at: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +104,8 @@ fn parse(line: &str) -> Option<(&str, Note)> {
         _ => return None,
     };
     let digest = u64::from_str_radix(words.next()?, 16).ok()?;
-    words.next().is_none().then_some((call, Note { attempt, moment, digest }))
+    let at = Timestamp::from_millis(words.next()?.parse().ok()?);
+    words.next().is_none().then_some((call, Note { attempt, moment, digest, at }))
 }
 
 /// The witness as a process. Ends when it is killed.
@@ -125,15 +129,28 @@ async fn note(mut function: TcpStream, mut notes: File) -> Result<()> {
     let mut line = Vec::new();
     let (reader, mut writer) = function.split();
     timeout(PATIENCE, BufReader::new(reader.take(LONGEST)).read_until(b'\n', &mut line)).await??;
-    ensure!(line.ends_with(b"\n"), "half a line");
+    ensure!(line.pop() == Some(b'\n'), "half a line");
+    line.extend_from_slice(format!(" {}\n", Timestamp::now().as_millis()).as_bytes());
     notes.write_all(&line)?;
     writer.write_all(b".").await?;
     Ok(())
 }
 
+/// The 64-bit FNV-1a hash of nothing.
+const NOTHING: u64 = 0xcbf2_9ce4_8422_2325;
+
 /// The 64-bit FNV-1a hash, by which functions tell what body they got.
 pub(crate) fn digest(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    digests(bytes).last().unwrap_or(NOTHING)
+}
+
+/// Those of all beginnings, from none of it to the whole.
+pub(crate) fn digests(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    let longer = bytes.iter().scan(NOTHING, |hash, &byte| {
+        *hash = (*hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        Some(*hash)
+    });
+    std::iter::once(NOTHING).chain(longer)
 }
 
 #[cfg(test)]
@@ -141,12 +158,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_note_is_four_words() {
-        let note = Note { attempt: 2, moment: Moment::Began, digest: 0xcbf2_9ce4_8422_2325 };
-        assert_eq!(parse("01AB 2 began cbf29ce484222325"), Some(("01AB", note)));
-        for line in ["", "01AB - began 0", "01AB 2 slept 0", "01AB 2 ended", "01AB 2 ended 0 0"] {
+    fn a_note_is_four_words_and_a_time() {
+        let note = Note { attempt: 2, moment: Moment::Began, digest: NOTHING, at: Timestamp::from_millis(7) };
+        assert_eq!(parse("01AB 2 began cbf29ce484222325 7"), Some(("01AB", note)));
+        for line in ["", "01AB - began 0 7", "01AB 2 slept 0 7", "01AB 2 ended", "01AB 2 ended 0", "01AB 2 ended 0 7 0"]
+        {
             assert_eq!(parse(line), None, "{line}");
         }
-        assert_eq!(digest(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(digest(b"foobar"), 0x8594_4171_f739_67e8);
+        assert_eq!(digests(b"foo").collect::<Vec<_>>(), ["", "f", "fo", "foo"].map(|text| digest(text.as_bytes())));
     }
 }

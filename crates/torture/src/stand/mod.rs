@@ -32,6 +32,16 @@ use server::{Recipe, free_address};
 /// Time for everything to be well again after a kill.
 const RECOVERY: Duration = Duration::from_secs(180);
 
+/// For so long after a server or an engine died, functions may begin that it was to start: with their input at its end.
+const LATE: Duration = Duration::from_secs(10);
+
+/// When a server or an engine died, and when it was back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Death {
+    pub(crate) from: Timestamp,
+    pub(crate) until: Timestamp,
+}
+
 /// See above.
 #[derive(Debug)]
 pub(crate) struct Stand {
@@ -42,6 +52,7 @@ pub(crate) struct Stand {
     redis: Mutex<Option<Redis>>,
     postgres: Mutex<Option<Postgres>>,
     database_url: String,
+    deaths: Mutex<Vec<Death>>,
     home: PathBuf,
     // Last: sockets and data of the above are in it.
     _scratch: TempDir,
@@ -81,6 +92,7 @@ impl Stand {
             redis: Mutex::new(redis),
             postgres: Mutex::new(postgres),
             database_url,
+            deaths: Mutex::default(),
             home,
             _scratch: scratch,
         };
@@ -96,7 +108,12 @@ impl Stand {
     /// Kills, and brings back.
     pub(crate) async fn kill(&self, kill: Kill, random: u64) -> Result<()> {
         match kill.victim {
-            Victim::Server(number) => self.servers[number].kill(kill.away),
+            Victim::Server(number) => {
+                let from = Timestamp::now();
+                let back = self.servers[number].kill(kill.away);
+                self.died(from).await;
+                back
+            }
             Victim::Engine => self.restart_engine(Signal::KILL, kill.away).await,
             Victim::EngineInOrder => self.restart_engine(Signal::TERM, kill.away).await,
             Victim::Container => self.harm_a_container(&["kill"], random).await,
@@ -126,9 +143,22 @@ impl Stand {
 
     pub(crate) async fn restart_engine(&self, signal: Signal, away: Duration) -> Result<()> {
         let mut engine = self.engine.lock().await;
+        let from = Timestamp::now();
         engine.end(signal).await?;
         sleep(away).await;
-        engine.run().await
+        engine.run().await?;
+        self.died(from).await;
+        Ok(())
+    }
+
+    /// What is back again had died at `from`.
+    async fn died(&self, from: Timestamp) {
+        self.deaths.lock().await.push(Death { from, until: Timestamp::now() });
+    }
+
+    /// Every death of a server or an engine.
+    pub(crate) async fn deaths(&self) -> Vec<Death> {
+        self.deaths.lock().await.clone()
     }
 
     /// One that runs by now; there may be none.
@@ -169,6 +199,15 @@ impl Stand {
         let depth = Arc::clone(&store).queue().depth().await?;
         store.close().await;
         Ok(Leftovers { containers, leases: depth.leased, waiting: depth.ready + depth.delayed, dead: depth.dead })
+    }
+}
+
+// === impl Death ===
+
+impl Death {
+    /// Whether a function that spoke at this moment may have had its input ended by it.
+    pub(crate) fn explains(&self, at: Timestamp) -> bool {
+        self.from <= at && at <= self.until.after(LATE)
     }
 }
 
