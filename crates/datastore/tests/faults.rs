@@ -180,6 +180,10 @@ async fn what_ends_while_the_disk_is_full_is_stored_when_it_is_not() {
 }
 
 const DIRECTORY: &str = "HEARTH_TEST_DIRECTORY";
+/// So many calls end at once,
+const AT_ONCE: u64 = 20;
+/// as long as fewer than this wait for the store: however slow the disk is, no more can be lost.
+const AHEAD: u64 = 1_000;
 
 /// Records calls until it is killed. Prints the id of each before it hands it over, and how many are stored.
 #[tokio::test(flavor = "multi_thread")]
@@ -192,7 +196,8 @@ async fn records_calls_until_it_is_killed() {
     let mut said = 0;
     let mut out = std::io::stdout();
     loop {
-        for _ in 0..20 {
+        let at_once = if recording.recorder.counts().pending < AHEAD { AT_ONCE } else { 0 };
+        for _ in 0..at_once {
             let record = ended(app_id, 100);
             writeln!(out, "id {}", record.call.id).unwrap();
             recording.recorder.accept(record);
@@ -247,10 +252,10 @@ async fn a_kill_loses_at_most_the_last_group() {
                 present += 1;
             }
         }
-        let lost = ids.len() - present;
+        let lost = ids.len() as u64 - present as u64;
         eprintln!("round {round}: {} calls ended, {stored} told as stored, {present} stored, {lost} lost", ids.len());
         assert!(present >= stored, "what was told as stored is there");
-        assert!(lost <= 2_000, "{lost} of {}", ids.len());
+        assert!(lost <= AHEAD + AT_ONCE, "{lost} of {}", ids.len());
         store.close().await;
     }
 }

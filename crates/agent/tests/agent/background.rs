@@ -19,7 +19,7 @@ use hearth_models::{Call, CallFilter, CallId, InstanceId, PerPage, Priority, Rea
 use hearth_queue::{Broker, BrokerError, MemoryBroker, Queue, QueueSettings, RetryPolicy};
 use http::{HeaderMap, Method, Version};
 use tempfile::TempDir;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio::time::{sleep, timeout};
@@ -396,12 +396,18 @@ async fn a_stop_gives_back_what_has_not_begun() {
     stand.ends_within(Duration::ZERO).await;
 }
 
-/// A queue that says what is ready only when it is told to.
-#[derive(Debug, Default)]
+/// A queue that says what is ready only as often as it is told to.
+#[derive(Debug)]
 struct HeldUp {
     order: MemoryBroker,
     asked: Notify,
-    answer: Notify,
+    answers: Semaphore,
+}
+
+impl Default for HeldUp {
+    fn default() -> Self {
+        Self { order: MemoryBroker::default(), asked: Notify::new(), answers: Semaphore::new(0) }
+    }
 }
 
 #[async_trait]
@@ -412,7 +418,7 @@ impl Broker for HeldUp {
 
     async fn take(&self, at_most: usize) -> Result<Vec<Standing>, BrokerError> {
         self.asked.notify_one();
-        self.answer.notified().await;
+        self.answers.acquire().await.unwrap().forget();
         self.order.take(at_most).await
     }
 
@@ -432,7 +438,7 @@ async fn a_stop_gives_back_what_was_being_reserved() {
         ids.push(stand.submit("x").await);
     }
     stand.stop.cancel();
-    broker.answer.notify_one();
+    broker.answers.add_permits(1);
     stand.background.join_next().await.unwrap().unwrap();
     stand.until_depth((6, 0)).await;
     for id in ids {
@@ -445,12 +451,13 @@ async fn a_stop_gives_back_what_was_being_reserved() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_of_a_route_that_is_gone_are_cancelled() {
-    let stand = Stand::new(Script::new(hang()), |settings| settings.max_containers_per_function = 1).await;
+    let broker = Arc::new(HeldUp::default());
+    let stand = Stand::with_broker(Script::new(hang()), |_| {}, Some(broker.clone())).await;
     stand.route("http").await;
-    stand.driver.set_away(true);
     let id = stand.submit("x").await;
     stand.definitions.remove_route("app", "/f").await.unwrap();
-    stand.driver.set_away(false);
+    // Not before: a call that has begun goes on.
+    broker.answers.add_permits(Semaphore::MAX_PERMITS);
     let call = stand.until(id, Status::Cancelled).await;
     assert_eq!((call.reason(), call.error()), (Some(Reason::ApiRequest), Some("its route was deleted")));
     let app = call.app_id;
