@@ -77,13 +77,7 @@ async fn measure(options: &Options, selected: &[Scenario]) -> Result<ExitCode> {
     let bare = Bare::connect(&options.image).await?;
     let binary = server_binary(options)?;
     let guests: Vec<ServerId> = std::iter::repeat_with(ServerId::generate).take(MOST_GUESTS).collect();
-    let stage = Stage::new(
-        binary.clone(),
-        options.output.clone(),
-        options.image.clone(),
-        guests.clone(),
-        options.postgres.clone(),
-    );
+    let stage = Stage::new(binary.clone(), guests.clone(), options);
     let mut server = Server::spawn(&binary, &options.output)?;
     // What all scenarios need in turn is one large future.
     let work = Box::pin(scenarios(options, selected, &mut server, &bare, stage));

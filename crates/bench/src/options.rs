@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 
 /// Drives a real Hearth server with real containers, and prints what it does beside the same containers without it.
-#[derive(Debug, Parser)]
+#[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub(crate) struct Options {
     /// A run of at most 90 seconds. Its figures say whether everything works, and little more.
@@ -24,6 +24,10 @@ pub(crate) struct Options {
     /// The server to measure; `hearth` beside this program unless given.
     #[arg(long, value_name = "FILE")]
     pub(crate) server: Option<PathBuf>,
+
+    /// Another build of the server, for the scenario versus. Without it that does nothing.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) other: Option<PathBuf>,
 
     /// Where results, the server's data and its log go.
     #[arg(long, value_name = "DIR", default_value = "target/bench")]

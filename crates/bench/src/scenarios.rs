@@ -13,6 +13,7 @@ mod records;
 mod sleeper;
 mod stream;
 mod trimming;
+mod versus;
 
 use anyhow::Result;
 
@@ -43,13 +44,14 @@ pub(crate) enum Scenario {
     QueueStart,
     QueueIdle,
     Trimming,
+    Versus,
 }
 
 // === impl Scenario ===
 
 impl Scenario {
     /// All of them, in the order in which they run: memory is looked at first, before there was any load.
-    pub(crate) const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::Idle,
         Self::HotHttp,
         Self::HotHttpLogging,
@@ -71,6 +73,7 @@ impl Scenario {
         Self::QueueStart,
         Self::QueueIdle,
         Self::Trimming,
+        Self::Versus,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -96,6 +99,7 @@ impl Scenario {
             Self::QueueStart => "queue-start",
             Self::QueueIdle => "queue-idle",
             Self::Trimming => "trimming",
+            Self::Versus => "versus",
         }
     }
 
@@ -139,6 +143,7 @@ impl Scenario {
             Self::QueueStart => queue::start(bench, name).await,
             Self::QueueIdle => queue::idle(bench, name).await,
             Self::Trimming => trimming::run(bench, name).await,
+            Self::Versus => versus::run(bench, name).await,
         }
     }
 }

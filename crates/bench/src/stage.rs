@@ -1,7 +1,7 @@
 //! Servers of scenarios that need one of their own: with other settings, or on a database that was filled before.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use crate::census::Census;
 use crate::client::Connection;
 use crate::function::{Function, create_app};
 use crate::load::Load;
+use crate::options::Options;
 use crate::sample::Figures;
 use crate::server::{Server, data_below, sqlite_url};
 use crate::usage::{Usage, Watch};
@@ -23,6 +24,8 @@ use crate::usage::{Usage, Watch};
 #[derive(Debug)]
 pub(crate) struct Stage {
     binary: PathBuf,
+    /// Another build.
+    other: Option<PathBuf>,
     output: PathBuf,
     image: String,
     /// Ids of servers that may be started, made at the start so that what they leave is removed whatever happens.
@@ -52,14 +55,15 @@ pub(crate) struct Guest {
 // === impl Stage ===
 
 impl Stage {
-    pub(crate) fn new(
-        binary: PathBuf,
-        output: PathBuf,
-        image: String,
-        ids: Vec<ServerId>,
-        postgres: Option<String>,
-    ) -> Self {
-        Self { binary, output, image, ids, used: AtomicUsize::new(0), postgres, databases: AtomicUsize::new(0) }
+    pub(crate) fn new(binary: PathBuf, ids: Vec<ServerId>, options: &Options) -> Self {
+        let Options { other, output, image, postgres, .. } = options.clone();
+        let (used, databases) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { binary, other, output, image, ids, used, postgres, databases }
+    }
+
+    /// The build that this one is to be compared with, if there is one.
+    pub(crate) fn other(&self) -> Option<&Path> {
+        self.other.as_deref()
     }
 
     /// A new, empty place in a file.
@@ -78,11 +82,20 @@ impl Stage {
 
     /// Starts a server and waits until it is ready.
     pub(crate) async fn start(&self, place: Place, more: &[&str]) -> Result<Guest> {
+        self.start_build(&self.binary, place, more).await
+    }
+
+    /// The same of another build.
+    pub(crate) async fn start_other(&self, binary: &Path, place: Place) -> Result<Guest> {
+        self.start_build(binary, place, &[]).await
+    }
+
+    async fn start_build(&self, binary: &Path, place: Place, more: &[&str]) -> Result<Guest> {
         let number = self.used.fetch_add(1, Ordering::Relaxed);
         let id = *self.ids.get(number).context("more servers than there are ids for")?;
         let log = self.output.join(format!("server-{number}.log"));
         let flags = [&["--db-url", place.url.as_str()], more].concat();
-        let mut server = Server::spawn_on(&self.binary, id, log, place.data, &flags)?;
+        let mut server = Server::spawn_on(binary, id, log, place.data, &flags)?;
         server.until_ready().await?;
         Ok(Guest { server, census: Census::begin(id)?, image: self.image.clone(), url: place.url })
     }
