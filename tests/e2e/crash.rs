@@ -44,9 +44,9 @@ async fn until_running_in_all(server: &Server) {
 }
 
 /// Calls again and again until there is nobody to connect to. Every call until then has to be answered.
-async fn call_until_refused(server: &Server, keeps_connection: bool, answered: &AtomicUsize) {
+async fn call_until_refused(server: &Server, path: &str, keeps_connection: bool, answered: &AtomicUsize) {
     loop {
-        let call = server.call("/f").script("sleep 20; body x");
+        let call = server.call(path).script("sleep 20; body x");
         let call = if keeps_connection { call } else { call.header("Connection", "close") };
         match call.try_send().await {
             Ok(reply) => reply.is_answer("x"),
@@ -60,9 +60,13 @@ async fn call_until_refused(server: &Server, keeps_connection: bool, answered: &
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_under_load_fails_no_call_and_records_every_one() {
     let server = Server::start().await;
-    server.route("/f").create().await;
+    server.route("/pipes").create().await;
+    server.route("/socket").format("http-stream").create().await;
     let answered = AtomicUsize::new(0);
-    let clients = join_all((0..12).map(|number| call_until_refused(&server, number % 2 == 0, &answered)));
+    let clients = join_all((0..12).map(|number| {
+        let path = if number < 6 { "/pipes" } else { "/socket" };
+        call_until_refused(&server, path, number % 2 == 0, &answered)
+    }));
     let stopping = async {
         eventually(PATIENCE, "the load is on", async || {
             let answered = answered.load(Ordering::Relaxed);
@@ -117,12 +121,12 @@ async fn call_and_try_again(url: String, pause: Duration, over: &AtomicBool) -> 
 async fn a_restart_under_load_fails_no_call_of_a_client_that_tries_again() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let server = Options::new().await.setting("FN_PORT", &port.to_string()).start().await;
-    for format in ["http", "json", "default"] {
+    for format in ["http", "json", "default", "http-stream"] {
         server.route(&format!("/{format}")).format(format).create().await;
     }
     server.route("/queued").with("type", "async").create().await;
     let (over, base) = (AtomicBool::new(false), format!("http://127.0.0.1:{port}/r/{APP}"));
-    let paths = ["/http", "/http", "/json", "/default", "/queued", "/queued"];
+    let paths = ["/http", "/http", "/json", "/default", "/http-stream", "/http-stream", "/queued", "/queued"];
     let clients = join_all(paths.map(|path| {
         // What is queued has to be run as well, before the test is over.
         let pause = if path == "/queued" { Duration::from_millis(200) } else { Duration::ZERO };
@@ -130,11 +134,13 @@ async fn a_restart_under_load_fails_no_call_of_a_client_that_tries_again() {
     }));
     let restarting = async {
         server.until_completed("/http", 50).await;
+        server.until_completed("/http-stream", 50).await;
         let (ended, options) = server.stop(Signal::TERM).await;
         assert_eq!(ended.status.code(), Some(0), "{}", ended.log);
         assert_eq!(options.containers().await, [""; 0], "no container is left");
         let server = options.start().await;
         server.until_completed("/http", 50).await;
+        server.until_completed("/http-stream", 50).await;
         over.store(true, Ordering::Relaxed);
         server
     };

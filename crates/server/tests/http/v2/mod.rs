@@ -6,6 +6,7 @@ mod direct;
 mod doors;
 mod errors;
 mod fns;
+mod listeners;
 mod paths;
 mod triggers;
 
@@ -21,16 +22,16 @@ async fn make(app: &TestApp, path: &str, body: &str) -> String {
     text(&reply.json(), "id")
 }
 
-async fn make_app(app: &TestApp, name: &str) -> String {
+pub(crate) async fn make_app(app: &TestApp, name: &str) -> String {
     make(app, "/v2/apps", &format!(r#"{{"name":"{name}"}}"#)).await
 }
 
 /// A function with these fields besides.
-async fn make_fn(app: &TestApp, app_id: &str, name: &str, fields: &str) -> String {
+pub(crate) async fn make_fn(app: &TestApp, app_id: &str, name: &str, fields: &str) -> String {
     make(app, "/v2/fns", &format!(r#"{{"app_id":"{app_id}","name":"{name}",{fields}}}"#)).await
 }
 
-async fn make_trigger(app: &TestApp, app_id: &str, fn_id: &str, name: &str, source: &str) -> String {
+pub(crate) async fn make_trigger(app: &TestApp, app_id: &str, fn_id: &str, name: &str, source: &str) -> String {
     let body =
         format!(r#"{{"app_id":"{app_id}","fn_id":"{fn_id}","name":"{name}","type":"http","source":"{source}"}}"#);
     make(app, "/v2/triggers", &body).await
