@@ -7,7 +7,8 @@ use hearth_models::Error;
 use crate::container::Wire;
 use crate::dispatch::{Permit, Template};
 use crate::env;
-use crate::launch::launch;
+use crate::launch::Launch;
+use crate::metrics::LaunchOutcome;
 use crate::probe::Probe;
 use crate::quiet::Quiet;
 use crate::slots::StartFailure;
@@ -17,7 +18,8 @@ use crate::work::Work;
 pub(crate) async fn run(permit: Permit, template: Arc<Template>, work: Box<Work>) {
     let dispatch = Arc::clone(&permit.dispatch);
     let env = env::full_env(template.env.clone(), &work.invocation);
-    let running = match launch(&dispatch, &template, env, work.clock.start_by).await {
+    let mut launch = Launch::of(&dispatch, &template);
+    let running = match launch.container(env, work.clock.start_by).await {
         Ok(running) => running,
         Err(not_started) => {
             let failure = not_started.into_failure(|| match work.unattended {
@@ -32,6 +34,7 @@ pub(crate) async fn run(permit: Permit, template: Arc<Template>, work: Box<Work>
     let probe = |source| Probe::new(source, Arc::clone(&template.series));
     // The container's end is the end of its log: nothing comes later that a precise timer would catch.
     let mut wire = Wire::new(running, probe, Quiet::new(false), &dispatch);
+    wire.came_through(launch.ended(LaunchOutcome::Ready));
     // Whatever its fate, it serves no other call.
     let _spent = wire.execute(work, || {}).await;
 }

@@ -89,7 +89,7 @@ impl Wire {
         quiet: Quiet,
         dispatch: &Dispatch,
     ) -> Self {
-        let Running { stdin, socket, output, stats, exit, phases, guard } = running;
+        let Running { stdin, socket, output, stats, exit, guard } = running;
         let incoming = if socket.is_some() { Incoming::over_socket(output) } else { Incoming::over_pipes(output) };
         Self {
             requests: stdin,
@@ -103,7 +103,7 @@ impl Wire {
             drain: dispatch.drain_rule(),
             lateness: Lateness::default(),
             said: Some(Vec::new()),
-            phases,
+            phases: Vec::new(),
             stop: dispatch.stop.clone(),
             driver: Arc::clone(&dispatch.driver),
             guard,
@@ -171,6 +171,11 @@ impl Wire {
             said.extend(bytes.iter().take(LONGEST_LAST_WORDS.saturating_sub(said.len())));
         }
         tracing::debug!(container_id = self.id(), between_log = true, "{}", String::from_utf8_lossy(bytes).trim_end());
+    }
+
+    /// This was its start, for the trace of its first call.
+    pub(crate) fn came_through(&mut self, phases: Vec<Phase>) {
+        self.phases = phases;
     }
 
     /// It has done nothing wrong between calls.

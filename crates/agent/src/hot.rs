@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hearth_models::{Error, Reason};
+use hearth_models::{Error, Format, Reason};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::container::{Fate, Idle, Wire};
 use crate::dispatch::{COMMANDS, Command, Dispatch, Handle, Permit, Template};
-use crate::launch::launch;
+use crate::launch::Launch;
 use crate::metrics::{LaunchOutcome, Span};
 use crate::probe::Probe;
 use crate::quiet::Quiet;
@@ -26,7 +26,8 @@ pub(crate) async fn run(permit: Permit, template: Arc<Template>) {
     let dispatch = Arc::clone(&permit.dispatch);
     let began = Instant::now();
     let patience = template.limits.timeout().max(LONGEST_START);
-    let running = match launch(&dispatch, &template, template.env.clone(), began + patience).await {
+    let mut launch = Launch::of(&dispatch, &template);
+    let running = match launch.container(template.env.clone(), began + patience).await {
         Ok(running) => running,
         Err(not_started) => {
             return permit.fail(&not_started.into_failure(|| {
@@ -38,10 +39,23 @@ pub(crate) async fn run(permit: Permit, template: Arc<Template>) {
     let probe = |source| Probe::new(source, Arc::clone(&template.series));
     let quiet = Quiet::new(dispatch.settings.precise_drain);
     let mut wire = Wire::new(running, probe, quiet, &dispatch);
+    if template.format == Format::HttpStream {
+        launch.begin("listen");
+    }
     match dispatch.stop.run_until_cancelled(wire.open(dispatch.settings.socket_patience)).await {
-        Some(Ok(())) => {}
-        Some(Err(error)) => return permit.fail(&not_opened(&template, error, wire.said())),
-        None => return permit.fail(&StartFailure::new(Error::ShuttingDown, false)),
+        Some(Ok(())) => wire.came_through(launch.ended(LaunchOutcome::Ready)),
+        Some(Err(error)) => {
+            launch.ended(match error {
+                Error::InitTimedOut => LaunchOutcome::TimedOut,
+                Error::Vanished => LaunchOutcome::EngineFailed,
+                _ => LaunchOutcome::Failed,
+            });
+            return permit.fail(&not_opened(&template, error, wire.said()));
+        }
+        None => {
+            launch.ended(LaunchOutcome::Stopped);
+            return permit.fail(&StartFailure::new(Error::ShuttingDown, false));
+        }
     }
     tracing::debug!(
         app = template.series.app(),

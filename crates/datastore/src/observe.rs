@@ -41,7 +41,13 @@ pub enum StoreOperation {
     GetLog,
     Push,
     Reserve,
+    Renew,
+    Release,
+    Advance,
     Delete,
+    Cancel,
+    Dead,
+    Redrive,
 }
 
 /// Is told of every question to the store that had to go there, whatever came of it. It must only count.
@@ -64,7 +70,7 @@ pub struct Observed(pub Option<Arc<dyn StoreObserver>>);
 
 impl StoreOperation {
     /// Every operation there is.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 34] = [
         Self::GetApp,
         Self::GetApps,
         Self::InsertApp,
@@ -92,10 +98,16 @@ impl StoreOperation {
         Self::GetLog,
         Self::Push,
         Self::Reserve,
+        Self::Renew,
+        Self::Release,
+        Self::Advance,
         Self::Delete,
+        Self::Cancel,
+        Self::Dead,
+        Self::Redrive,
     ];
 
-    /// The name that the contract gives the span of this operation (v1 contract B.9.2).
+    /// The name that the contract gives the span of this operation (v1 contract B.9.2), or one like it.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -126,7 +138,13 @@ impl StoreOperation {
             Self::GetLog => "ds_get_log",
             Self::Push => "mq_push",
             Self::Reserve => "mq_reserve",
+            Self::Renew => "mq_renew",
+            Self::Release => "mq_release",
+            Self::Advance => "mq_advance",
             Self::Delete => "mq_delete",
+            Self::Cancel => "mq_cancel",
+            Self::Dead => "mq_get_dead",
+            Self::Redrive => "mq_redrive",
         }
     }
 }

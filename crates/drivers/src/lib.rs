@@ -11,6 +11,7 @@
 pub mod docker;
 mod error;
 mod input;
+mod phases;
 pub mod scripted;
 mod socket;
 mod stats;
@@ -25,9 +26,9 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use hearth_models::Stat;
 use tokio::io::AsyncWrite;
-use tokio::time::Instant;
 
 pub use error::{Cause, Chain, Error};
+pub use phases::{Phase, Phases};
 pub use socket::{Connection, SOCKET_DIRECTORY, SOCKET_NAME, Socket, SocketError};
 
 /// An image that is present on the engine.
@@ -46,25 +47,6 @@ pub struct Found {
     pub image: Image,
     /// When it was pulled, if the engine did not have it.
     pub pulled: Option<Phase>,
-}
-
-/// A part of what comes before a container can be used, and when it was done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Phase {
-    /// What: `pull`, `create`, `attach`, `start` or `ready`.
-    pub name: &'static str,
-    /// When it began.
-    pub began: Instant,
-    /// When it was done.
-    pub ended: Instant,
-}
-
-impl Phase {
-    /// A phase that is done now.
-    #[must_use]
-    pub fn done(name: &'static str, began: Instant) -> Self {
-        Self { name, began, ended: Instant::now() }
-    }
 }
 
 /// What a container is promised of its surroundings, and by which way it is spoken to.
@@ -123,8 +105,13 @@ pub trait Driver: Debug + Send + Sync + 'static {
 #[async_trait]
 pub trait Container: Send + 'static {
     /// Attaches to the container and starts it; waits until it is healthy when its image declares a health check.
-    /// On error the container is removed.
-    async fn start(self: Box<Self>) -> Result<Running, Error>;
+    /// On error the container is removed. `phases` is told what begins and what is done.
+    async fn start_noting(self: Box<Self>, phases: &mut Phases) -> Result<Running, Error>;
+
+    /// The same, for who does not care what takes how long.
+    async fn start(self: Box<Self>) -> Result<Running, Error> {
+        self.start_noting(&mut Phases::default()).await
+    }
 }
 
 /// A container that runs.
@@ -142,8 +129,6 @@ pub struct Running {
     pub stats: StatsSource,
     /// How it ended. Resolves once, also when the container is removed or the engine goes away.
     pub exit: BoxFuture<'static, Exit>,
-    /// What its start consisted of, in order.
-    pub phases: Vec<Phase>,
     /// Removes the container when dropped.
     pub guard: Guard,
 }

@@ -31,7 +31,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::input::Keeper;
 use crate::{
-    Container, ContainerSpec, Contract, Driver, Error, Exit, Found, Guard, Phase, Running, Sampler, Socket, StatsSource,
+    Container, ContainerSpec, Contract, Driver, Error, Exit, Found, Guard, Phase, Phases, Running, Sampler, Socket,
+    StatsSource,
 };
 
 pub use io::ScriptIo;
@@ -248,12 +249,12 @@ impl Shared {
 
 #[async_trait]
 impl Container for Created {
-    async fn start(self: Box<Self>) -> Result<Running, Error> {
+    async fn start_noting(self: Box<Self>, phases: &mut Phases) -> Result<Running, Error> {
         let Self { shared, script, spec, guard } = *self;
+        phases.begin("start");
         shared.answering()?;
-        let began = Instant::now();
         script.start.run().await?;
-        let phases = vec![Phase::done("start", began)];
+        phases.end();
 
         let id = guard.id().to_owned();
         let token = CancellationToken::new();
@@ -286,7 +287,6 @@ impl Container for Created {
         });
 
         Ok(Running {
-            phases,
             stdin,
             socket,
             output: stream::poll_fn(move |cx| output.poll_recv(cx)).boxed(),

@@ -63,8 +63,8 @@ impl Observer for EngineSpans {
             Outcome::Failed => "failed",
         };
         self.requests.with_label_values(&[name.strip_prefix("docker_").unwrap_or(name), outcome]).inc();
-        if operation == Operation::PullImage && outcome == "done" {
-            self.agent.pulled(took);
+        if operation == Operation::PullImage {
+            self.agent.pulled(outcome == "done", took);
         }
     }
 }

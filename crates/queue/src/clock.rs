@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hearth_datastore::{Lease, Result};
+use hearth_datastore::{Lease, Result, StoreOperation};
 use hearth_models::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -131,7 +131,8 @@ impl Shared {
         for holdings in self.held.holdings().chunks(RENEWED) {
             let leases: Vec<Lease> = holdings.iter().map(|holding| holding.lease).collect();
             let until = self.time.now().after(self.settings.lease);
-            let lost: HashSet<Lease> = self.store.renew(&leases, until).await?.into_iter().collect();
+            let lost = self.settings.observed.ask(StoreOperation::Renew, self.store.renew(&leases, until)).await?;
+            let lost: HashSet<Lease> = lost.into_iter().collect();
             self.held.lose(holdings.iter().filter(|holding| lost.contains(&holding.lease)).copied());
         }
         Ok(())
@@ -141,9 +142,10 @@ impl Shared {
     async fn advance(&self, now: Timestamp, watch: &Watch) -> Result<bool> {
         let Self { settings, store, .. } = self;
         let advanced = if watch.is_steady(settings.renew + settings.poll) {
-            store.advance(now, settings.retry.attempts.get()).await?
+            let advancing = store.advance(now, settings.retry.attempts.get());
+            settings.observed.ask(StoreOperation::Advance, advancing).await?
         } else {
-            store.advance_delays(now).await?
+            settings.observed.ask(StoreOperation::Advance, store.advance_delays(now)).await?
         };
         for call in &advanced.dead {
             tracing::error!(call.id = %call, "a call was given up: the servers that ran it were lost");

@@ -163,7 +163,8 @@ impl Queue {
         if leases.is_empty() {
             return Ok(());
         }
-        self.shared.store.give_back(&leases).await?;
+        let Shared { store, settings, .. } = &*self.shared;
+        settings.observed.ask(StoreOperation::Release, store.give_back(&leases)).await?;
         let standings: Vec<Standing> = deliveries.iter().map(|delivery| delivery.leased().standing()).collect();
         deliveries.into_iter().for_each(|delivery| delivery.settle(Ended::GivenBack));
         self.shared.announce(&standings);
@@ -188,7 +189,7 @@ impl Queue {
             return Ok(Outcome::Dead);
         };
         let at = now.after(wait);
-        if !store.retry(lease, at).await? {
+        if !settings.observed.ask(StoreOperation::Release, store.retry(lease, at)).await? {
             return Ok(Outcome::Lost);
         }
         delivery.settle(Ended::Retried);
@@ -216,7 +217,9 @@ impl Queue {
     /// # Errors
     /// As [`QueueStore::cancel`].
     pub async fn cancel(&self, app_id: AppId, call_id: CallId) -> Result<Cancelled> {
-        let cancelled = self.shared.store.cancel(app_id, call_id, self.shared.time.now()).await?;
+        let Shared { store, settings, time, .. } = &*self.shared;
+        let cancelling = store.cancel(app_id, call_id, time.now());
+        let cancelled = settings.observed.ask(StoreOperation::Cancel, cancelling).await?;
         if matches!(cancelled, Cancelled::Waiting | Cancelled::Running(_)) {
             self.shared.counters.cancelled.add(1);
         }
@@ -232,7 +235,8 @@ impl Queue {
     /// # Errors
     /// As [`QueueStore::dead`].
     pub async fn dead(&self, app_id: AppId, cursor: Option<&str>, per_page: PerPage) -> Result<Vec<Call>> {
-        self.shared.store.dead(app_id, cursor, per_page).await
+        let Shared { store, settings, .. } = &*self.shared;
+        settings.observed.ask(StoreOperation::Dead, store.dead(app_id, cursor, per_page)).await
     }
 
     /// Queues the request of a call that was given up once more, as a new call.
@@ -241,7 +245,8 @@ impl Queue {
     /// As [`QueueStore::redrive`].
     pub async fn redrive(&self, app_id: AppId, call_id: CallId) -> Result<Call> {
         let Shared { store, settings, .. } = &*self.shared;
-        let again = store.redrive(settings.node, app_id, call_id).await?;
+        let redriving = store.redrive(settings.node, app_id, call_id);
+        let again = settings.observed.ask(StoreOperation::Redrive, redriving).await?;
         self.shared.counters.redriven.add(1);
         let call = again.call.clone();
         self.shared.announce(&[again.standing()]);

@@ -1,11 +1,12 @@
 //! From what a function answered, or failed to, to the response: which header wins, and what the server adds
 //! (v1 contract B.1.9 with A.2 and A.3; v2 contract B.2.1 to B.2.4).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
-use hearth_agent::{Answer, Failure};
+use hearth_agent::{Answer, Failure, Series};
 use hearth_datastore::Resolved;
 use hearth_models::{CallId, Error, Headers};
 use http::header::{
@@ -16,9 +17,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::abort::Outgoing;
+use crate::api::Api;
 use crate::error::envelope;
 use crate::json;
-use crate::metrics::Served;
 use crate::paths::Version;
 use crate::sniff;
 use crate::wait::Wait;
@@ -43,25 +44,26 @@ static FRAMING: [HeaderName; 10] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
+/// Where a request led, left on its response.
+#[derive(Clone, Debug)]
+pub(crate) struct Served(pub(crate) Arc<Series>);
+
 /// What every response to a call carries, from the moment its route is found.
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) id: CallId,
-    pub(crate) served: Served,
+    served: Served,
     route_headers: HeaderMap,
     version: Version,
 }
 
 impl Facts {
     /// The facts of a new call of what was found, for a client of this version.
-    pub(crate) fn of(resolved: &Resolved, version: Version) -> Self {
+    pub(crate) fn of(api: &Api, resolved: &Resolved, version: Version) -> Self {
         let trigger = resolved.trigger.as_deref();
         Self {
             id: CallId::generate(),
-            served: Served {
-                app: resolved.app.name.clone(),
-                path: trigger.map_or_else(|| resolved.fn_path.to_string(), |of| of.source.clone()),
-            },
+            served: Served(api.agent.metrics().of(resolved)),
             route_headers: trigger.map(|trigger| route_headers(&trigger.headers)).unwrap_or_default(),
             version,
         }
@@ -133,11 +135,11 @@ impl Facts {
 
     /// The agent has logged the causes already, under the same id.
     fn log(&self, error: &Error, status: StatusCode) {
-        let (status, Served { app, path }) = (status.as_u16(), &self.served);
+        let (status, app, route) = (status.as_u16(), self.served.0.app(), self.served.0.path());
         if status == 500 {
-            tracing::error!(call.id = %self.id, app, route = path, status, "{error}");
+            tracing::error!(call.id = %self.id, app, route, status, "{error}");
         } else if status > 500 {
-            tracing::warn!(call.id = %self.id, app, route = path, status, "{error}");
+            tracing::warn!(call.id = %self.id, app, route, status, "{error}");
         }
     }
 
@@ -209,9 +211,21 @@ fn sniffed(answer: &Answer) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use hearth_agent::AnswerBody;
+    use hearth_agent::{AnswerBody, Metrics};
+    use hearth_models::v2::FnPatch;
+    use hearth_models::{App, Config};
+    use prometheus::Registry;
+    use serde_json::json;
 
     use super::*;
+
+    fn series() -> Arc<Series> {
+        let app = App::new("app", Config::default()).unwrap();
+        let function: FnPatch = serde_json::from_value(json!({ "app_id": app.id, "name": "f", "image": "i" })).unwrap();
+        let function = Arc::new(function.create().unwrap());
+        let resolved = Resolved { app: Arc::new(app), function, trigger: None, fn_path: "/path".into() };
+        Metrics::register(&Registry::new()).unwrap().of(&resolved)
+    }
 
     fn facts(headers: &[(&str, &[&str])]) -> Facts {
         let of = |(name, values): &(&str, &[&str])| {
@@ -219,7 +233,7 @@ mod tests {
         };
         Facts {
             id: CallId::generate(),
-            served: Served { app: "app".into(), path: "/path".into() },
+            served: Served(series()),
             route_headers: route_headers(&Headers(headers.iter().map(of).collect())),
             version: Version::V1,
         }

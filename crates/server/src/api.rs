@@ -21,10 +21,10 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
+use crate::answer::Served;
 use crate::cors::{self, Verdict};
 use crate::error::{Failed, envelope};
 use crate::extend::{Extensions, Found, HttpService, Next};
-use crate::metrics::{Metrics, Served};
 use crate::paths::{self, Door, Operation, Refusal, Version};
 use crate::query::Query;
 use crate::redirect;
@@ -70,13 +70,11 @@ pub(crate) struct Api {
     pub(crate) extensions: Extensions,
     /// Owns the connections, changes of what is stored, and what reads the rest of a body that no handler wanted.
     pub(crate) tasks: TaskTracker,
-    pub(crate) metrics: Metrics,
 }
 
 impl Api {
     pub(crate) fn new(settings: Settings, parts: Parts) -> prometheus::Result<Self> {
         Ok(Self {
-            metrics: Metrics::register(&parts.registry)?,
             datastore: parts.datastore,
             recorder: parts.recorder,
             agent: parts.agent,
@@ -138,8 +136,10 @@ pub(crate) async fn serve(api: Arc<Api>, door: Door, layers: Option<HttpService>
             response
         }
     };
-    let served = response.extensions().get::<Served>();
-    api.metrics.served(served, began.elapsed());
+    match response.extensions().get() {
+        Some(Served(series)) => series.served(began.elapsed()),
+        None => api.agent.metrics().served_elsewhere(began.elapsed()),
+    }
     response
 }
 

@@ -39,7 +39,7 @@ pub(crate) async fn invoke(
 ) -> Result<Response, Failed> {
     let path = clean_path(rest.unwrap_or_default());
     let resolved = api.datastore.resolve(app, &path).await?;
-    let facts = Facts::of(&resolved, Version::V1);
+    let facts = Facts::of(api, &resolved, Version::V1);
     if resolved.function.call_type == CallType::Async {
         let invocation = invocation(facts.id, &resolved, app, rest, head);
         return match queue(api, &invocation, body).await {

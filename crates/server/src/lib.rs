@@ -14,7 +14,6 @@ mod error;
 mod extend;
 mod invoke;
 mod json;
-mod metrics;
 mod operations;
 mod paths;
 mod patient;

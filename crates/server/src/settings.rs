@@ -28,6 +28,8 @@ pub struct Settings {
     pub max_api_body: u64,
     /// Body of a request to a function.
     pub max_body: u64,
+    /// How often what is counted is looked through for what was removed through another server.
+    pub sweep: Duration,
     /// Where clients of API v2 are told to invoke functions; by default where they asked. Without a slash at the end.
     pub public_url: Option<String>,
     /// Which web pages may use the API.
@@ -46,6 +48,7 @@ impl Default for Settings {
             write_timeout: Duration::from_secs(60),
             max_api_body: 1024 * 1024,
             max_body: 64 * 1024 * 1024,
+            sweep: Duration::from_secs(60),
             public_url: None,
             cors: Cors::default(),
         }

@@ -1,64 +1,59 @@
 //! Series of what is gone. What is removed through this server takes its series along at once; what was removed through
-//! another one, or was counted once more by a call that ended late, is found here.
+//! another one is found here.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hearth_agent::{Key, Labels};
-use hearth_models::Error;
+use hearth_models::{Error, v2};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::Api;
-use crate::metrics::Served;
 
-/// How often series are looked through.
-const PERIOD: Duration = Duration::from_secs(60);
-
-/// Looks through them until `stop`.
+/// Looks through all series, time and again, until `stop`.
 pub(crate) async fn run(api: Arc<Api>, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
+    while stop.run_until_cancelled(tokio::time::sleep(api.settings.sweep)).await.is_some() {
         stop.run_until_cancelled(sweep(&api)).await.unwrap_or_default();
     }
 }
 
 /// Forgets what the store says is not there. While it does not answer nothing is forgotten.
 async fn sweep(api: &Api) {
-    for Served { app, path } in api.metrics.routes() {
-        if path.starts_with('/') && is_gone(api, &app, &path).await {
-            api.forget_route(&app, &path);
+    let metrics = api.agent.metrics();
+    let mut gone: HashMap<Key, Labels> = HashMap::new();
+    for (key, labels) in metrics.known() {
+        if is_gone(api, &key, &labels).await {
+            gone.insert(key, labels);
         }
     }
-    let mut gone: HashSet<Key> = HashSet::new();
-    for (key, _) in api.agent.metrics().known() {
-        let there = match key.trigger {
-            Some(trigger) => api.datastore.trigger(trigger).await.map(|found| found.is_some()),
-            None => api.datastore.function(key.function).await.map(|found| found.is_some()),
-        };
-        if matches!(there, Ok(false)) {
-            gone.insert(key);
-        }
-    }
-    api.agent.metrics().forget(|key, _| gone.contains(key));
+    // What a call has begun under another label meanwhile stays.
+    metrics.forget(|key, labels| gone.get(key) == Some(labels));
 }
 
-async fn is_gone(api: &Api, app: &str, path: &str) -> bool {
-    match api.datastore.resolve(app, path).await {
-        Ok(_) => false,
-        Err(error) => matches!(error.to_model(), Error::AppNotFound | Error::RouteNotFound),
+/// Nothing is there under these labels: no such trigger, or one of another path, and the same for a function that is
+/// called without one.
+async fn is_gone(api: &Api, key: &Key, labels: &Labels) -> bool {
+    let Some(trigger) = key.trigger else {
+        return match api.datastore.resolve_function(key.function).await {
+            Ok(found) if found.fn_path.is_empty() => labels.path != labels.function,
+            Ok(found) => labels.path != found.fn_path,
+            Err(error) => error.to_model() == Error::V2(v2::Error::FnNotFound),
+        };
+    };
+    match api.datastore.trigger(trigger).await {
+        Ok(found) => found.is_none_or(|trigger| trigger.source != *labels.path),
+        Err(_) => false,
     }
 }
 
 impl Api {
-    /// A route is gone, and its series with it.
-    pub(crate) fn forget_route(&self, app: &str, path: &str) {
-        self.metrics.forget_route(app, path);
+    /// A path leads nowhere any more, or a function is gone that had none and goes by its name: its series go with it.
+    pub(crate) fn forget_path(&self, app: &str, path: &str) {
         self.agent.metrics().forget(|_, labels: &Labels| (&*labels.app, &*labels.path) == (app, path));
     }
 
     /// An app is gone, and all its series.
     pub(crate) fn forget_app(&self, app: &str) {
-        self.metrics.forget_app(app);
         self.agent.metrics().forget(|_, labels: &Labels| &*labels.app == app);
     }
 }

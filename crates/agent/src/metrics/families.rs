@@ -16,6 +16,8 @@ const CALL_BUCKETS: [f64; 16] =
 /// A phase of a call or of a container that the contract has a histogram for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Span {
+    /// The door's: it is counted where it was found out which way a request took.
+    ServeHttp,
     Submit,
     GetSlot,
     CallStart,
@@ -28,7 +30,8 @@ pub(crate) enum Span {
 }
 
 impl Span {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
+        Self::ServeHttp,
         Self::Submit,
         Self::GetSlot,
         Self::CallStart,
@@ -42,6 +45,7 @@ impl Span {
 
     const fn name(self) -> &'static str {
         match self {
+            Self::ServeHttp => "serve_http",
             Self::Submit => "agent_submit",
             Self::GetSlot => "agent_get_slot",
             Self::CallStart => "agent_call_start",
@@ -108,7 +112,7 @@ impl Families {
                 "hearth_launch_phase_seconds",
                 "Phases of the start of a container",
                 &SPAN_BUCKETS,
-                &["phase"],
+                &["phase", "outcome"],
             )?,
         };
         for collector in this.all() {

@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use hearth_datastore::Resolved;
 use hearth_drivers::Phase;
-use prometheus::Registry;
+use hearth_models::{App, Function, Trigger};
 use prometheus::core::Collector;
+use prometheus::{Histogram, Registry};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
@@ -23,10 +25,15 @@ pub(crate) use occupancy::Held;
 pub use occupancy::register_occupancy;
 pub use series::{Key, Labels, Series};
 
+/// The outcome of a phase after which the start went on.
+const DONE: &str = "done";
+
 /// The agent's metrics.
 #[derive(Debug)]
 pub struct Metrics {
     families: Arc<Families>,
+    /// Requests that led to no function.
+    elsewhere: Histogram,
     listener_failures: ListenerFailures,
     series: RwLock<FxHashMap<Key, Arc<Series>>>,
 }
@@ -83,8 +90,10 @@ impl Metrics {
     /// # Errors
     /// When `registry` has some of these names already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let families = Arc::new(Families::register(registry)?);
         Ok(Self {
-            families: Arc::new(Families::register(registry)?),
+            elsewhere: families.spans[Span::ServeHttp as usize].with_label_values(&["", ""]),
+            families,
             listener_failures: ListenerFailures::register(registry)?,
             series: RwLock::default(),
         })
@@ -96,11 +105,27 @@ impl Metrics {
         &self.listener_failures
     }
 
+    /// A request that led to no function was answered after so long.
+    pub fn served_elsewhere(&self, time: Duration) {
+        self.elsewhere.observe(time.as_secs_f64());
+    }
+
+    /// The series of the way that was found.
+    #[must_use]
+    pub fn of(&self, resolved: &Resolved) -> Arc<Series> {
+        let Resolved { app, function, trigger, fn_path } = resolved;
+        self.of_way(app, function, trigger.as_deref(), fn_path)
+    }
+
     /// The series of a call's way to its function.
     pub(crate) fn of_call(&self, invocation: &Invocation) -> Arc<Series> {
         let Invocation { app, function, trigger, fn_path, .. } = invocation;
-        let path = trigger.as_ref().map_or(&**fn_path, |trigger| trigger.source.as_str());
-        let key = Key { function: function.id, trigger: trigger.as_ref().map(|trigger| trigger.id) };
+        self.of_way(app, function, trigger.as_deref(), fn_path)
+    }
+
+    fn of_way(&self, app: &App, function: &Function, trigger: Option<&Trigger>, fn_path: &str) -> Arc<Series> {
+        let path = trigger.map_or(fn_path, |trigger| trigger.source.as_str());
+        let key = Key { function: function.id, trigger: trigger.map(|trigger| trigger.id) };
         self.series(key, &app.name, path, &function.name)
     }
 
@@ -133,19 +158,20 @@ impl Metrics {
         series
     }
 
-    /// A phase of the start of a container.
-    pub(crate) fn launch_phase(&self, Phase { name, began, ended }: Phase) {
-        self.phase(name, ended - began);
+    /// A phase of the start of a container: done, or what ended the start in it.
+    pub(crate) fn launch_phase(&self, Phase { name, began, ended }: Phase, outcome: LaunchOutcome) {
+        let outcome = if outcome == LaunchOutcome::Ready { DONE } else { outcome.name() };
+        self.phase(name, outcome, ended - began);
     }
 
-    /// An image was pulled, which took so long.
-    pub fn pulled(&self, took: Duration) {
-        self.phase("pull", took);
+    /// An image was pulled, or was not, which took so long.
+    pub fn pulled(&self, done: bool, took: Duration) {
+        self.phase("pull", if done { DONE } else { LaunchOutcome::Failed.name() }, took);
     }
 
     /// Phases are a few per start, and their names a few: they are looked up.
-    fn phase(&self, name: &str, took: Duration) {
-        self.families.launch_phases.with_label_values(&[name]).observe(took.as_secs_f64());
+    fn phase(&self, name: &str, outcome: &str, took: Duration) {
+        self.families.launch_phases.with_label_values(&[name, outcome]).observe(took.as_secs_f64());
     }
 
     /// What there are series of.

@@ -78,7 +78,7 @@ impl Series {
         &self.labels.app
     }
 
-    /// The path of the route.
+    /// The path of the route, or the function's name where no path leads to it.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.labels.path
@@ -106,6 +106,11 @@ impl Series {
             let counter = if success { &calls.completed } else { &calls.failed };
             counter.inc();
         });
+    }
+
+    /// A request was answered after so long, from its head to the head of its answer.
+    pub fn served(&self, time: Duration) {
+        self.took(Span::ServeHttp, time);
     }
 
     /// A phase took so long.

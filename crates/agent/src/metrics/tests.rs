@@ -13,7 +13,7 @@ fn text(registry: &Registry) -> String {
 /// A call of a function of its own, of this app and path.
 fn call(app: &str, path: &str) -> Invocation {
     let mut invocation = captured(Format::Http);
-    let mut of = hearth_models::App::clone(&invocation.app);
+    let mut of = App::clone(&invocation.app);
     of.name = app.to_owned();
     invocation.app = Arc::new(of);
     invocation.fn_path = path.into();

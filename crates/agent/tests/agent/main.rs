@@ -7,6 +7,7 @@ mod cold;
 mod faults;
 mod hot;
 mod isolation;
+mod launches;
 mod stream;
 mod support;
 mod traces;

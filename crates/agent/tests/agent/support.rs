@@ -18,6 +18,7 @@ use hearth_models::{
 };
 use http::{HeaderMap, Method, Version};
 use http_body_util::BodyExt;
+use prometheus::Registry;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,7 @@ pub(crate) struct TestAgent {
     pub(crate) driver: ScriptedDriver,
     pub(crate) recorder: Recorder,
     pub(crate) app: Arc<App>,
+    pub(crate) registry: Registry,
 }
 
 impl TestAgent {
@@ -42,9 +44,11 @@ impl TestAgent {
         let (recorder, service) = Recorder::new(Arc::new(MemoryStore::default()), RecorderSettings::new(node));
         #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
         tokio::spawn(service.run(CancellationToken::new()));
-        let metrics = Arc::new(Metrics::register(&prometheus::Registry::new()).unwrap());
+        let registry = Registry::new();
+        let metrics = Arc::new(Metrics::register(&registry).unwrap());
         let agent = Agent::start(Arc::new(driver.clone()), recorder.clone(), metrics, settings);
-        Self { agent, driver, recorder, app: Arc::new(App::new("app", Config::default()).unwrap()) }
+        let app = Arc::new(App::new("app", Config::default()).unwrap());
+        Self { agent, driver, recorder, app, registry }
     }
 
     /// A function of the app, reached through a trigger, as `json` describes the route.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bollard::query_parameters::{CreateContainerOptionsBuilder, InspectContainerOptions, StartContainerOptions};
 use futures_util::FutureExt;
-use tokio::time::Instant;
 
 use super::create::{Template, new_name};
 use super::engine::{Engine, Fault};
@@ -19,7 +18,7 @@ use super::sockets::{Directory, Listener, Sockets};
 use super::{attach, exit, health, usage};
 use crate::input::{Keeper, Kept};
 use crate::stats::{CgroupSampler, Layout};
-use crate::{Container, ContainerSpec, Contract, Error, Guard, Phase, Running, StatsSource};
+use crate::{Container, ContainerSpec, Contract, Error, Guard, Phases, Running, StatsSource};
 
 const CREATE_LIMIT: Duration = Duration::from_mins(1);
 const ATTACH_LIMIT: Duration = Duration::from_secs(10);
@@ -135,13 +134,12 @@ fn into_create_error(fault: Fault) -> Error {
 
 #[async_trait]
 impl Container for Created {
-    async fn start(self: Box<Self>) -> Result<Running, Error> {
+    async fn start_noting(self: Box<Self>, phases: &mut Phases) -> Result<Running, Error> {
         let Self { engine, groups, has_healthcheck, listener, life, input, guard } = *self;
         let id = guard.id().to_owned();
 
-        let mut phases = Vec::with_capacity(3);
         // Before it starts, so that nothing it writes is lost.
-        let began = Instant::now();
+        phases.begin("attach");
         let attached = engine
             .call(Operation::AttachContainer, ATTACH_LIMIT, attach::attach(engine.address(), &id))
             .await
@@ -149,14 +147,12 @@ impl Container for Created {
         // From here on, for this may be given up as the container starts.
         let output = input.clone().output(attached.output);
         let stdin = input.input(attached.stdin);
-        phases.push(Phase::done("attach", began));
         life.begin();
-        let began = Instant::now();
+        phases.begin("start");
         let request = engine.api().start_container(&id, None::<StartContainerOptions>);
         let started = engine.call(Operation::StartContainer, START_LIMIT, request).await;
         started.map_err(|fault| fault.into_start_error(Operation::StartContainer))?;
-        phases.push(Phase::done("start", began));
-        let began = Instant::now();
+        phases.begin("ready");
         if has_healthcheck {
             health::until_healthy(&engine, &id).await?;
         }
@@ -165,9 +161,8 @@ impl Container for Created {
             Some(sampler) => StatsSource::Direct(Box::new(sampler)),
             None => StatsSource::Stream(usage::stream(&engine, id.clone())),
         };
-        phases.push(Phase::done("ready", began));
+        phases.end();
         Ok(Running {
-            phases,
             stdin,
             socket: listener.map(|listener| Box::new(listener) as _),
             output,

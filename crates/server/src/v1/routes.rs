@@ -97,7 +97,7 @@ pub(crate) async fn delete(api: &Arc<Api>, route: RouteRef<'_>) -> Result<Respon
     let removal = api.change(async move |api| {
         let removed = api.datastore.remove_route(&app, &path).await?;
         api.agent.function_changed(removed.fn_id);
-        api.forget_route(&app, &path);
+        api.forget_path(&app, &path);
         Ok(())
     });
     removal.await?;

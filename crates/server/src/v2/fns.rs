@@ -69,8 +69,9 @@ pub(super) async fn delete(api: &Arc<Api>, id: &str) -> Result<Response, Failed>
         // Its app may be gone by now too, and its series with it.
         if let Some(app) = api.datastore.app_by_id(function.app_id).await? {
             for trigger in triggers {
-                api.forget_route(&app.name, &trigger.source);
+                api.forget_path(&app.name, &trigger.source);
             }
+            api.forget_path(&app.name, &function.name);
         }
         Ok(())
     });

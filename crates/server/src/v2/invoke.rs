@@ -67,7 +67,7 @@ async fn run(
     if resolved.function.limits.memory_bytes() > api.agent.memory() {
         return Err(Refusal::CannotBeAllocated.into());
     }
-    let facts = Facts::of(resolved, Version::V2);
+    let facts = Facts::of(api, resolved, Version::V2);
     let is_head = request.method == Method::HEAD;
     let invocation = Invocation {
         id: facts.id,

@@ -105,7 +105,7 @@ fn tell(api: &Api, change: &TriggerChange) {
 /// What was counted of a path that leads nowhere now.
 async fn forget(api: &Api, change: &TriggerChange) -> Result<(), Failed> {
     if let (Some(path), Some(app)) = (&change.left, api.datastore.app_by_id(change.trigger.app_id).await?) {
-        api.forget_route(&app.name, path);
+        api.forget_path(&app.name, path);
     }
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! What the server tells of itself.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use hearth_drivers::scripted::programs;
 
 use crate::client::{self, request};
 use crate::test_app::{Options, TestApp};
+use crate::v2;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_greeting_and_the_version_are_as_clients_know_them() {
@@ -74,6 +76,59 @@ async fn the_series_of_requests_go_with_their_routes_and_apps() {
     assert_eq!(series().await, [false, true, true]);
     app.send("DELETE", "/v1/apps/app", "").await;
     assert_eq!(series().await, [false, false, false]);
+    app.stop().await;
+}
+
+/// The calls that were answered on this way.
+async fn answered(app: &TestApp, name: &str, path: &str) -> Option<u32> {
+    let begins = format!("fn_span_serve_http_duration_seconds_count{{fn_appname=\"{name}\",fn_path=\"{path}\"}} ");
+    let metrics = app.get("/metrics").await.text();
+    metrics.lines().find_map(|line| line.strip_prefix(&begins)?.parse().ok())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_no_path_leads_to_is_counted_by_its_name_until_it_is_removed() {
+    let app = Options::default().image("echo", programs::cat()).start().await;
+    let app_id = v2::make_app(&app, "app").await;
+    let fn_id = v2::make_fn(&app, &app_id, "f", r#""image":"echo","format":"default""#).await;
+    assert_eq!(app.post(&format!("/invoke/{fn_id}"), "").await.status, 200);
+    assert_eq!(answered(&app, "app", "f").await, Some(1));
+    assert_eq!(app.send("DELETE", &format!("/v2/fns/{fn_id}"), "").await.status, 204);
+    assert!(!app.get("/metrics").await.text().contains("\"app\""));
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_server_removes_takes_its_series_along() {
+    let options = Options::default().image("echo", programs::cat());
+    let app = options.server(|server| server.sweep = Duration::from_millis(10)).start().await;
+    let mut invoked = Vec::new();
+    for name in ["app", "whole", "kept"] {
+        let app_id = v2::make_app(&app, name).await;
+        let fn_id = v2::make_fn(&app, &app_id, "f", r#""image":"echo","format":"default""#).await;
+        invoked.push(fn_id.clone());
+        let with_path = v2::make_fn(&app, &app_id, "g", r#""image":"echo","format":"default""#).await;
+        let trigger = v2::make_trigger(&app, &app_id, &with_path, "t", "/g").await;
+        for path in [format!("/invoke/{fn_id}"), format!("/invoke/{with_path}"), format!("/t/{name}/g")] {
+            assert_eq!(app.post(&path, "").await.status, 200);
+        }
+        invoked.push(trigger);
+    }
+    let series = async || {
+        let mut series = Vec::new();
+        for name in ["app", "whole", "kept"] {
+            series.extend([answered(&app, name, "f").await, answered(&app, name, "/g").await]);
+        }
+        series
+    };
+    assert_eq!(series().await, [Some(1), Some(2), Some(1), Some(2), Some(1), Some(2)]);
+    // Behind the back of this server, as another one on the same database does it.
+    app.datastore.remove_function(invoked[0].parse().unwrap()).await.unwrap();
+    app.datastore.remove_trigger(invoked[1].parse().unwrap()).await.unwrap();
+    app.datastore.remove_app("whole").await.unwrap();
+    let gone = |text: &str| !text.contains("\"app\"") && !text.contains("\"whole\"");
+    app.until("/metrics", |metrics| gone(&metrics.text())).await;
+    assert_eq!(series().await, [None, None, None, None, Some(1), Some(2)]);
     app.stop().await;
 }
 
