@@ -6,6 +6,7 @@
 
 mod end;
 mod exchange;
+mod tail;
 
 use std::io;
 use std::pin::Pin;
@@ -22,6 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use self::tail::Tail;
 use crate::dispatch::Dispatch;
 use crate::formats::is_ignorable;
 use crate::incoming::{Incoming, Piece, Wanted};
@@ -60,6 +62,7 @@ pub(crate) struct Wire {
     spoke: bool,
     exit: Fuse<BoxFuture<'static, Exit>>,
     probe: Probe,
+    tail: Tail,
     quiet: Quiet,
     drain: DrainRule,
     lateness: Lateness,
@@ -89,7 +92,7 @@ impl Wire {
         quiet: Quiet,
         dispatch: &Dispatch,
     ) -> Self {
-        let Running { stdin, socket, output, stats, exit, guard } = running;
+        let Running { stdin, socket, output, tap, stats, exit, guard } = running;
         let incoming = if socket.is_some() { Incoming::over_socket(output) } else { Incoming::over_pipes(output) };
         Self {
             requests: stdin,
@@ -99,6 +102,7 @@ impl Wire {
             spoke: false,
             exit: exit.fuse(),
             probe: probe(stats),
+            tail: Tail::new(tap),
             quiet,
             drain: dispatch.drain_rule(),
             lateness: Lateness::default(),
@@ -154,6 +158,10 @@ impl Wire {
                 tracing::warn!(container_id = self.id(), bytes = bytes.len(), "container answered between calls");
                 self.spoke = true;
                 Idle::Over
+            }
+            Piece::Mark(number) => {
+                self.passed(number);
+                Idle::Still
             }
             // A connection that is not used may be closed; the next call gets another.
             Piece::HungUp(_) => Idle::Still,
@@ -238,7 +246,7 @@ impl Wire {
     async fn initializing(&mut self, piece: Piece) -> Result<(), Error> {
         match piece {
             Piece::Log(bytes) => self.log_between(&bytes),
-            Piece::Answer(_) | Piece::HungUp(_) => {}
+            Piece::Answer(_) | Piece::Mark(_) | Piece::HungUp(_) => {}
             Piece::Over(_) => {
                 let ended = self.end_of_output(Format::HttpStream, Instant::now() + TELL_EXIT).await;
                 return Err(match ended {
@@ -281,8 +289,7 @@ impl Wire {
             trace.launch = phases;
         }
         self.probe.begin();
-        // Answers over pipes are output themselves.
-        let carried = if self.socket.is_some() { self.probe.carried() } else { None };
+        self.begin_log();
         let stop = self.stop.clone();
         let lost = work.unattended.as_ref().map(|unattended| unattended.lost.clone());
         let conversed = tokio::select! {
@@ -324,12 +331,7 @@ impl Wire {
         if result.is_ok() && !self.incoming.is_over() {
             fate = fate.and(self.finish_request(&mut work).await);
         }
-        let silent = carried.is_some() && carried == self.probe.carried();
-        if self.incoming.is_over() || silent && self.settle(work.format) == Idle::Over {
-            fate = Fate::Spent;
-        } else if !silent {
-            fate = fate.and(self.drain(&mut work).await);
-        }
+        fate = if self.incoming.is_over() { Fate::Spent } else { fate.and(self.end_log(&mut work).await) };
         if fate == Fate::Reusable && self.socket.is_none() {
             fate = self.request_is_read(&mut work).await;
         }

@@ -54,6 +54,8 @@ pub(crate) enum Piece {
     Answer(Bytes),
     /// More of the log.
     Log(Bytes),
+    /// All of the log that was written before this [mark](hearth_drivers::Tap::mark) has come.
+    Mark(u32),
     /// The function closed the connection. With bytes in it that it had not read, when there is an error.
     HungUp(io::Result<()>),
     /// The container closed its output, or that was lost. Said once.
@@ -130,6 +132,7 @@ impl Incoming {
     fn log(&mut self, frame: Option<Result<Frame, hearth_drivers::Error>>) -> Piece {
         match frame {
             Some(Ok(Frame::Stdout(bytes) | Frame::Stderr(bytes))) => Piece::Log(bytes),
+            Some(Ok(Frame::Mark(number))) => Piece::Mark(number),
             Some(Err(error)) => {
                 self.over = true;
                 Piece::Over(Err(error))

@@ -48,14 +48,6 @@ impl Probe {
         }
     }
 
-    /// How far the container's output was carried away from it, where that can be seen.
-    pub(crate) fn carried(&self) -> Option<u64> {
-        match &self.source {
-            Some(StatsSource::Direct(sampler)) => sampler.carried(),
-            _ => None,
-        }
-    }
-
     /// An execution begins: what comes from now on is its own.
     pub(crate) fn begin(&mut self) {
         let now = Instant::now();

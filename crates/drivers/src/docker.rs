@@ -19,14 +19,19 @@ mod exit;
 mod health;
 mod images;
 mod leftovers;
+mod marks;
 mod observer;
+mod pipes;
 mod place;
 mod pull;
 mod reference;
 mod removal;
 mod sockets;
+mod stream;
+mod tap;
 mod usage;
 mod watch;
+mod writes;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +50,7 @@ use self::images::Images;
 use self::pull::Puller;
 use self::removal::Remover;
 use self::sockets::Sockets;
+use self::writes::Writes;
 use crate::stats::Layout;
 use crate::{Container, ContainerSpec, Driver, Error, Found};
 
@@ -105,6 +111,7 @@ impl DockerDriver {
                 socket_contract: config.sockets.map(|sockets| sockets.contract).unwrap_or_default(),
             }),
             groups: Arc::new(Groups::new(layout)),
+            writes: watch_writes(),
         };
         tasks.spawn(events::listen(Arc::clone(&engine), images.clone(), stop.clone()));
         Ok(Self { engine, images, maker, remover, sockets, tasks, stop })
@@ -153,6 +160,12 @@ impl Drop for DockerDriver {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// What sees whether functions write. Without it calls wait for late lines of log.
+fn watch_writes() -> Option<Writes> {
+    let writes = Writes::new();
+    writes.inspect_err(|error| tracing::warn!(%error, "it cannot be seen which functions write")).ok()
 }
 
 /// The name of this machine, which containers carry too (v1 contract B.8.2).

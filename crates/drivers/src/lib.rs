@@ -17,6 +17,7 @@ mod socket;
 mod stats;
 
 use std::fmt::{self, Debug};
+use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -125,12 +126,25 @@ pub struct Running {
     pub socket: Option<Box<dyn Socket>>,
     /// What the container writes, in the order it came; ends when the container closed both streams or is gone.
     pub output: BoxStream<'static, Result<Frame, Error>>,
+    /// What tells whether it has written, and where that ends; with [`Contract::Socket`], where it can be had.
+    pub tap: Option<Box<dyn Tap>>,
     /// Samples of what the container uses.
     pub stats: StatsSource,
     /// How it ended. Resolves once, also when the container is removed or the engine goes away.
     pub exit: BoxFuture<'static, Exit>,
     /// Removes the container when dropped.
     pub guard: Guard,
+}
+
+/// Sees what a container writes where it writes it, and can tell where that ends.
+pub trait Tap: Send + 'static {
+    /// Whether the container may have written to stdout or stderr since the last mark. What it wrote before anything else
+    /// that was seen of it (an answer, say) is never missed, and seen long before it comes out. Costs one system call.
+    fn wrote(&mut self) -> bool;
+
+    /// Puts a mark behind all that the container has written so far: it comes out of [`Running::output`] behind that, as
+    /// [`Frame::Mark`] with this number. None when there is no room for it before some of that has come out.
+    fn mark(&mut self) -> io::Result<Option<u32>>;
 }
 
 /// One piece of output, as it came.
@@ -140,6 +154,8 @@ pub enum Frame {
     Stdout(Bytes),
     /// From stderr: the log.
     Stderr(Bytes),
+    /// All that was written before this [mark](Tap::mark) has come out.
+    Mark(u32),
 }
 
 /// How a container ended.
@@ -169,12 +185,6 @@ pub trait Sampler: Send + 'static {
     /// How many bytes the container has been sent and has not read yet; none where that cannot be seen. Costs one system
     /// call.
     fn unread(&self) -> Option<u64> {
-        None
-    }
-
-    /// How far the container's output was carried away from it: while this stays the same nothing was written. None where
-    /// that cannot be seen, or something waits to be carried. Costs a few microseconds at most.
-    fn carried(&self) -> Option<u64> {
         None
     }
 

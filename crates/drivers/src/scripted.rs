@@ -15,13 +15,14 @@ mod script;
 mod socket;
 
 use std::collections::HashMap;
+use std::future::ready;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use hearth_models::{Metrics, Stat, Timestamp};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -31,13 +32,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::input::Keeper;
 use crate::{
-    Container, ContainerSpec, Contract, Driver, Error, Exit, Found, Guard, Phase, Phases, Running, Sampler, Socket,
-    StatsSource,
+    Container, ContainerSpec, Contract, Driver, Error, Exit, Found, Frame, Guard, Phase, Phases, Running, Sampler,
+    Socket, StatsSource, Tap,
 };
 
 pub use io::ScriptIo;
 pub use ledger::{Ledger, State};
-pub use script::{Program, Script, Stats, Step};
+pub use script::{Program, Script, Stats, Step, Taps};
 
 /// What a process that was killed from outside exits with: 128 + SIGKILL.
 const KILLED: Exit = Exit::Code(137);
@@ -266,7 +267,10 @@ impl Container for Created {
         let (exited, exit) = oneshot::channel();
         let (socket, listening) = socket::socket();
         let socket = (spec.contract == Contract::Socket).then(|| Box::new(socket) as Box<dyn Socket>);
-        let program = script.play(ScriptIo::new(reader, listening, frames, spec));
+        let taps = script.taps != Taps::None && spec.contract == Contract::Socket;
+        let inside = ScriptIo::new(reader, listening, frames, spec);
+        let tap = inside.tap().filter(|_| taps).map(|tap| Box::new(tap) as Box<dyn Tap>);
+        let program = script.play(inside);
 
         shared.record(|ledger| ledger.start(&id));
         let switch = Switch { token: token.clone(), exit: exit_when_killed };
@@ -289,12 +293,26 @@ impl Container for Created {
         Ok(Running {
             stdin,
             socket,
-            output: stream::poll_fn(move |cx| output.poll_recv(cx)).boxed(),
+            output: carried(stream::poll_fn(move |cx| output.poll_recv(cx)), &script),
+            tap,
             stats: stats_source(script.stats, token),
             exit: exit.map(|exit| exit.unwrap_or(Exit::Vanished)).boxed(),
             guard,
         })
     }
+}
+
+/// What the engine makes of what a program writes.
+fn carried(
+    output: impl Stream<Item = Result<Frame, Error>> + Send + 'static,
+    script: &Script,
+) -> BoxStream<'static, Result<Frame, Error>> {
+    let (takes, lost) = (script.output_takes, script.taps == Taps::Unmarked);
+    let output = output.filter(move |frame| ready(!(lost && matches!(frame, Ok(Frame::Mark(_))))));
+    if takes.is_zero() {
+        return output.boxed();
+    }
+    output.then(move |frame| tokio::time::sleep(takes).map(|()| frame)).boxed()
 }
 
 fn stats_source(stats: Stats, token: CancellationToken) -> StatsSource {

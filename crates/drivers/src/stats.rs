@@ -5,7 +5,6 @@
 //! container and read in place. Both versions of control groups are read; what comes out is the same as from the
 //! engine's stream, except that it may be had at any moment.
 
-mod carrier;
 mod layout;
 mod parse;
 mod sampler;

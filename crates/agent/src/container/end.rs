@@ -66,10 +66,11 @@ impl Wire {
             match piece {
                 Piece::Log(bytes) => {
                     latest = begun.elapsed();
-                    work.live.log(&bytes);
+                    self.log(work, bytes);
                 }
                 Piece::Answer(bytes) if is_ignorable(work.format, &bytes) => {}
                 Piece::Answer(_) | Piece::Over(_) => break Fate::Spent,
+                Piece::Mark(number) => self.passed(number),
                 Piece::HungUp(_) => {}
             }
             if begun.elapsed() > LONGEST_DRAIN.max(2 * window) {

@@ -31,7 +31,8 @@ impl Wire {
                             return Ok(self.fate_after(&work.decoder));
                         }
                     }
-                    Piece::Log(bytes) => work.live.log(&bytes),
+                    Piece::Log(bytes) => self.log(work, bytes),
+                    Piece::Mark(number) => self.passed(number),
                     Piece::HungUp(end) => match self.hung_up(work, end).await? {
                         Some(fate) => return Ok(fate),
                         None => takes = true,

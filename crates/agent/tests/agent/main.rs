@@ -8,6 +8,7 @@ mod faults;
 mod hot;
 mod isolation;
 mod launches;
+mod logs;
 mod stream;
 mod support;
 mod traces;

@@ -4,12 +4,13 @@
 //! the answer on the socket is ours, each half without a lock or a task of its own. It also lets us tell a
 //! connection that broke inside a frame from one that ended.
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use futures_util::stream::{BoxStream, Stream, StreamExt};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -18,6 +19,7 @@ use tokio_util::io::poll_read_buf;
 
 use super::address::Address;
 use super::engine::Fault;
+use super::marks::{Marks, Secret};
 use crate::{Error, Frame};
 
 /// The most an answer's head, or the message of a refusal, may take.
@@ -45,10 +47,15 @@ struct Output<R> {
     buffer: BytesMut,
     /// The frame under way, and how much of it is still to come.
     frame: Option<(Kind, usize)>,
+    /// Where there may be marks: what takes them out, and what came of a piece.
+    marks: Option<(Marks, VecDeque<Frame>)>,
+    /// How it ended, until that is told.
+    failure: Option<Error>,
 }
 
+/// Which stream a frame is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Stdout,
     Stderr,
 }
@@ -58,18 +65,18 @@ struct Refusal {
     message: String,
 }
 
-/// Attaches to the container `id`, which need not run yet.
-pub(super) async fn attach(address: &Address, id: &str) -> Result<Attached, Fault> {
+/// Attaches to the container `id`, which need not run yet. Where there is a secret, marks with it may be in its output.
+pub(super) async fn attach(address: &Address, id: &str, secret: Option<Secret>) -> Result<Attached, Fault> {
     match address {
         Address::Unix(path) => {
             let (reader, writer) = UnixStream::connect(path).await?.into_split();
-            hijack(reader, writer, "docker", id).await
+            hijack(reader, writer, "docker", id, secret).await
         }
         Address::Tcp(authority) => {
             let stream = TcpStream::connect(authority).await?;
             stream.set_nodelay(true)?;
             let (reader, writer) = stream.into_split();
-            hijack(reader, writer, authority, id).await
+            hijack(reader, writer, authority, id, secret).await
         }
     }
 }
@@ -79,6 +86,7 @@ async fn hijack(
     mut writer: impl AsyncWrite + Send + Unpin + 'static,
     host: &str,
     id: &str,
+    secret: Option<Secret>,
 ) -> Result<Attached, Fault> {
     let request = format!(
         "POST /containers/{id}/attach?stream=1&stdin=1&stdout=1&stderr=1 HTTP/1.1\r\nHost: {host}\r\n\
@@ -98,7 +106,7 @@ async fn hijack(
     if !matches!(head.status, 101 | 200) {
         return Err(refusal(reader, buffer, &head).await?);
     }
-    Ok(Attached { stdin: Box::pin(writer), output: Output::new(reader, buffer).boxed() })
+    Ok(Attached { stdin: Box::pin(writer), output: Output::new(reader, buffer, secret).boxed() })
 }
 
 /// Reads why the engine does not attach us.
@@ -138,12 +146,29 @@ impl Head {
 // === impl Output ===
 
 impl<R: AsyncRead + Unpin> Output<R> {
-    fn new(reader: R, buffer: BytesMut) -> Self {
-        Self { reader: Some(reader), buffer, frame: None }
+    fn new(reader: R, buffer: BytesMut, secret: Option<Secret>) -> Self {
+        let marks = secret.map(|secret| (Marks::new(secret), VecDeque::new()));
+        Self { reader: Some(reader), buffer, frame: None, marks, failure: None }
+    }
+
+    /// The next frame of what is here.
+    fn next_frame(&mut self) -> Result<Option<Frame>, Error> {
+        loop {
+            if let Some((_, ready)) = &mut self.marks
+                && let Some(frame) = ready.pop_front()
+            {
+                return Ok(Some(frame));
+            }
+            let Some((kind, piece)) = self.decode()? else { return Ok(None) };
+            match &mut self.marks {
+                Some((marks, ready)) => marks.split(kind, piece, |frame| ready.push_back(frame)),
+                None => return Ok(Some(kind.frame(piece))),
+            }
+        }
     }
 
     /// Takes what there is of a frame. Its end need not be there: a frame is the engine's unit, not the container's.
-    fn decode(&mut self) -> Result<Option<Frame>, Error> {
+    fn decode(&mut self) -> Result<Option<(Kind, Bytes)>, Error> {
         while self.frame.is_none_or(|(_, left)| left == 0) {
             let Some((header, _)) = self.buffer.split_first_chunk::<HEADER_BYTES>() else {
                 self.frame = None;
@@ -160,10 +185,13 @@ impl<R: AsyncRead + Unpin> Output<R> {
         }
         let piece = self.buffer.split_to(self.buffer.len().min(*left)).freeze();
         *left -= piece.len();
-        Ok(Some(match kind {
-            Kind::Stdout => Frame::Stdout(piece),
-            Kind::Stderr => Frame::Stderr(piece),
-        }))
+        Ok(Some((*kind, piece)))
+    }
+
+    /// Once nothing more comes: what was held back, and how it ended.
+    fn last(&mut self) -> Option<Result<Frame, Error>> {
+        let held = self.marks.as_mut().and_then(|(_, ready)| ready.pop_front());
+        held.map(Ok).or_else(|| self.failure.take().map(Err))
     }
 
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
@@ -189,10 +217,10 @@ impl<R: AsyncRead + Unpin> Stream for Output<R> {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         if this.reader.is_none() {
-            return Poll::Ready(None);
+            return Poll::Ready(this.last());
         }
         let failure = loop {
-            match this.decode() {
+            match this.next_frame() {
                 Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
                 Ok(None) => {}
                 Err(error) => break Some(error),
@@ -205,7 +233,30 @@ impl<R: AsyncRead + Unpin> Stream for Output<R> {
             }
         };
         this.reader = None;
-        Poll::Ready(failure.map(Err))
+        if let Some((marks, ready)) = &mut this.marks {
+            marks.end(|frame| ready.push_back(frame));
+        }
+        this.failure = failure;
+        Poll::Ready(this.last())
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    pub(super) fn frame(self, piece: Bytes) -> Frame {
+        match self {
+            Self::Stdout => Frame::Stdout(piece),
+            Self::Stderr => Frame::Stderr(piece),
+        }
+    }
+
+    /// Of what there is for either.
+    pub(super) const fn index(self) -> usize {
+        match self {
+            Self::Stdout => 0,
+            Self::Stderr => 1,
+        }
     }
 }
 

@@ -12,9 +12,12 @@ use futures_util::FutureExt;
 use super::create::{Template, new_name};
 use super::engine::{Engine, Fault};
 use super::images::Images;
+use super::marks::Secret;
 use super::observer::Operation;
 use super::removal::{Belongings, Life, Remover};
 use super::sockets::{Directory, Listener, Sockets};
+use super::tap::PipeTap;
+use super::writes::Writes;
 use super::{attach, exit, health, usage};
 use crate::input::{Keeper, Kept};
 use crate::stats::{CgroupSampler, Layout};
@@ -34,6 +37,7 @@ pub(super) struct Maker {
     pub(super) sockets: Option<Arc<Sockets>>,
     pub(super) template: Arc<Template>,
     pub(super) groups: Arc<Groups>,
+    pub(super) writes: Option<Writes>,
 }
 
 /// Where samples come from on this engine.
@@ -49,6 +53,7 @@ pub(super) struct Groups {
 struct Created {
     engine: Arc<Engine>,
     groups: Arc<Groups>,
+    writes: Option<Writes>,
     has_healthcheck: bool,
     listener: Option<Listener>,
     life: Life,
@@ -76,6 +81,8 @@ impl Maker {
         Ok(Box::new(Created {
             engine: Arc::clone(&self.engine),
             groups: Arc::clone(&self.groups),
+            // What else is written to stdout is answers.
+            writes: self.writes.clone().filter(|_| spec.contract == Contract::Socket),
             has_healthcheck: spec.image.has_healthcheck,
             listener,
             life,
@@ -135,13 +142,15 @@ fn into_create_error(fault: Fault) -> Error {
 #[async_trait]
 impl Container for Created {
     async fn start_noting(self: Box<Self>, phases: &mut Phases) -> Result<Running, Error> {
-        let Self { engine, groups, has_healthcheck, listener, life, input, guard } = *self;
+        let Self { engine, groups, writes, has_healthcheck, listener, life, input, guard } = *self;
         let id = guard.id().to_owned();
 
+        let writes = writes.map(|writes| (writes, Secret::draw()));
+        let secret = writes.as_ref().map(|(_, secret)| *secret);
         // Before it starts, so that nothing it writes is lost.
         phases.begin("attach");
         let attached = engine
-            .call(Operation::AttachContainer, ATTACH_LIMIT, attach::attach(engine.address(), &id))
+            .call(Operation::AttachContainer, ATTACH_LIMIT, attach::attach(engine.address(), &id, secret))
             .await
             .map_err(|fault| fault.into_start_error(Operation::AttachContainer))?;
         // From here on, for this may be given up as the container starts.
@@ -157,7 +166,12 @@ impl Container for Created {
             health::until_healthy(&engine, &id).await?;
         }
 
-        let stats = match groups.sampler(&engine, &id).await {
+        let sampler = groups.sampler(&engine, &id).await;
+        let tap = sampler
+            .as_ref()
+            .zip(writes)
+            .and_then(|(sampler, (writes, secret))| PipeTap::open(sampler.process(), secret, &writes));
+        let stats = match sampler {
             Some(sampler) => StatsSource::Direct(Box::new(sampler)),
             None => StatsSource::Stream(usage::stream(&engine, id.clone())),
         };
@@ -166,6 +180,7 @@ impl Container for Created {
             stdin,
             socket: listener.map(|listener| Box::new(listener) as _),
             output,
+            tap: tap.map(|tap| Box::new(tap) as _),
             stats,
             exit: exit::exit(engine, id).inspect(move |_| life.end()).boxed(),
             guard,

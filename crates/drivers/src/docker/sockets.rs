@@ -24,6 +24,7 @@ use tokio::net::UnixStream;
 use super::config::SocketConfig;
 use super::engine::Engine;
 use super::place::{self, DIRECTORY, SEE_TO_IT, Seen};
+use super::stream;
 use super::watch::{Watch, Watched};
 use crate::{Connection, Error, SOCKET_NAME, Socket, SocketError};
 
@@ -232,8 +233,6 @@ impl Socket for Listener {
             Err(error) => return Err(io::Error::other(error)),
         };
         // By its descriptor: no other file can have taken its place, and the path is short enough for an address.
-        let stream = UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd())).await?;
-        let (reader, writer) = stream.into_split();
-        Ok(Connection { reader: Box::pin(reader), writer: Box::pin(writer) })
+        stream::split(UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd())).await?)
     }
 }

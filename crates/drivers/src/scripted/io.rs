@@ -1,11 +1,16 @@
 //! The inside of a scripted container's pipes.
 
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::socket::Listening;
-use crate::{ContainerSpec, Error, Frame, SocketError};
+use crate::{ContainerSpec, Error, Frame, SocketError, Tap};
 
 /// The engine forwards at most this much of a write in one frame.
 const FRAME_BYTES: usize = 32 * 1024;
@@ -23,6 +28,16 @@ pub struct ScriptIo {
     pub spec: ContainerSpec,
     listening: Listening,
     output: Option<mpsc::Sender<Result<Frame, Error>>>,
+    wrote: Arc<AtomicBool>,
+}
+
+/// Sees what the program writes.
+#[derive(Debug)]
+pub(super) struct ScriptedTap {
+    /// The program's alone is the end of its output.
+    output: mpsc::WeakSender<Result<Frame, Error>>,
+    wrote: Arc<AtomicBool>,
+    number: u32,
 }
 
 impl ScriptIo {
@@ -32,7 +47,12 @@ impl ScriptIo {
         output: mpsc::Sender<Result<Frame, Error>>,
         spec: ContainerSpec,
     ) -> Self {
-        Self { stdin, spec, listening, output: Some(output) }
+        Self { stdin, spec, listening, output: Some(output), wrote: Arc::default() }
+    }
+
+    pub(super) fn tap(&self) -> Option<ScriptedTap> {
+        let output = self.output.as_ref()?.downgrade();
+        Some(ScriptedTap { output, wrote: Arc::clone(&self.wrote), number: 0 })
     }
 
     /// Opens the container's socket.
@@ -87,11 +107,33 @@ impl ScriptIo {
 
     async fn write(&self, mut bytes: Bytes, frame: fn(Bytes) -> Frame) {
         let Some(output) = &self.output else { return };
+        self.wrote.store(true, Ordering::SeqCst);
         while !bytes.is_empty() {
             let piece = bytes.split_to(bytes.len().min(FRAME_BYTES));
             if output.send(Ok(frame(piece))).await.is_err() {
                 return;
             }
         }
+    }
+}
+
+// === impl ScriptedTap ===
+
+impl Tap for ScriptedTap {
+    fn wrote(&mut self) -> bool {
+        self.wrote.load(Ordering::SeqCst)
+    }
+
+    fn mark(&mut self) -> io::Result<Option<u32>> {
+        let output = self.output.upgrade().ok_or(io::ErrorKind::BrokenPipe)?;
+        let room = match output.try_reserve() {
+            Ok(room) => room,
+            Err(TrySendError::Full(())) => return Ok(None),
+            Err(TrySendError::Closed(())) => return Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        self.number += 1;
+        self.wrote.store(false, Ordering::SeqCst);
+        room.send(Ok(Frame::Mark(self.number)));
+        Ok(Some(self.number))
     }
 }

@@ -28,6 +28,8 @@ pub struct Script {
     pub(super) start: Step,
     pub(super) remove_takes: Duration,
     pub(super) stats: Stats,
+    pub(super) taps: Taps,
+    pub(super) output_takes: Duration,
 }
 
 /// One thing the driver is asked to do: how long it takes, and whether it fails.
@@ -48,6 +50,18 @@ pub enum Stats {
     /// A stream with this much time between samples.
     Stream(Duration),
     /// A stream that ends at once.
+    None,
+}
+
+/// What can be seen of what a container writes, where it writes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Taps {
+    /// Whether it does, and where that ends.
+    #[default]
+    Whole,
+    /// Whether it does; marks do not come out.
+    Unmarked,
+    /// Nothing.
     None,
 }
 
@@ -85,6 +99,8 @@ impl Script {
             start: Step::default(),
             remove_takes: Duration::ZERO,
             stats: Stats::default(),
+            taps: Taps::default(),
+            output_takes: Duration::ZERO,
         }
     }
 
@@ -135,6 +151,20 @@ impl Script {
     #[must_use]
     pub fn stats(mut self, stats: Stats) -> Self {
         self.stats = stats;
+        self
+    }
+
+    /// What can be seen of what its containers write, where they have a socket.
+    #[must_use]
+    pub fn taps(mut self, taps: Taps) -> Self {
+        self.taps = taps;
+        self
+    }
+
+    /// How long the engine takes with each piece of output.
+    #[must_use]
+    pub fn output_takes(mut self, time: Duration) -> Self {
+        self.output_takes = time;
         self
     }
 

@@ -13,7 +13,6 @@ use rustix::param::clock_ticks_per_second;
 use rustix::system::sysinfo;
 use tokio::time::Instant;
 
-use super::carrier::Carrier;
 use super::layout::Group;
 use super::parse::{self, CpuTime, Traffic};
 use crate::Sampler;
@@ -30,7 +29,7 @@ pub(crate) struct CgroupSampler {
     disk: Disk,
     network: File,
     stdin: Stdin,
-    carrier: Option<Carrier>,
+    process: u64,
     buffer: Vec<u8>,
     /// What the next sample's CPU figures count from.
     mark: Option<(Instant, CpuTime)>,
@@ -72,7 +71,7 @@ impl CgroupSampler {
         };
         let network = File::open(format!("/proc/{pid}/net/dev"))?;
         let stdin = Stdin::open(pid);
-        Ok(Self { stdin, carrier: Carrier::open(pid), ..Self::open_with(group, network)? })
+        Ok(Self { stdin, process: pid, ..Self::open_with(group, network)? })
     }
 
     /// Whether what a container has not read can be seen; none when it ended before it was looked at.
@@ -82,6 +81,11 @@ impl CgroupSampler {
             Stdin::Hidden => Some(false),
             Stdin::Gone => None,
         }
+    }
+
+    /// The first process of the container.
+    pub(crate) const fn process(&self) -> u64 {
+        self.process
     }
 
     fn open_with(group: &Group, network: File) -> io::Result<Self> {
@@ -107,8 +111,8 @@ impl CgroupSampler {
         let all = sysinfo();
         let all = u64::from(all.mem_unit).saturating_mul(all.totalram);
         let memory_limit = parse::limit(read(&limit, &mut buffer)?).map_or(all, |limit| limit.min(all));
-        let (stdin, carrier) = (Stdin::Gone, None);
-        let mut sampler = Self { cpu, memory, memory_limit, disk, network, stdin, carrier, buffer, mark: None };
+        let (stdin, process) = (Stdin::Gone, 0);
+        let mut sampler = Self { cpu, memory, memory_limit, disk, network, stdin, process, buffer, mark: None };
         sampler.mark();
         Ok(sampler)
     }
@@ -142,10 +146,6 @@ impl Sampler for CgroupSampler {
             Stdin::Seen(pipe) => rustix::io::ioctl_fionread(pipe).ok(),
             Stdin::Hidden | Stdin::Gone => None,
         }
-    }
-
-    fn carried(&self) -> Option<u64> {
-        self.carrier.as_ref()?.carried()
     }
 
     fn mark(&mut self) {

@@ -16,3 +16,4 @@ mod restart;
 mod samples;
 mod speed;
 mod support;
+mod tap;

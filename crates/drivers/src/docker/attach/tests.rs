@@ -16,7 +16,7 @@ fn frame(stream: u8, payload: &[u8]) -> Vec<u8> {
 fn decode(pieces: &[Vec<u8>]) -> (Vec<Frame>, Option<Error>) {
     let pieces: Vec<_> = pieces.iter().map(|piece| io::Result::Ok(Bytes::from(piece.clone()))).collect();
     let reader = StreamReader::new(futures_util::stream::iter(pieces));
-    let mut output = Output::new(reader, BytesMut::new());
+    let mut output = Output::new(reader, BytesMut::new(), None);
     let mut frames: Vec<Frame> = Vec::new();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let error = runtime.block_on(async {
@@ -84,6 +84,7 @@ proptest! {
             match frame {
                 Frame::Stdout(bytes) => streams[0].extend_from_slice(&bytes),
                 Frame::Stderr(bytes) => streams[1].extend_from_slice(&bytes),
+                Frame::Mark(_) => panic!("a mark"),
             }
         }
         prop_assert_eq!(&streams[0], &all(1));
@@ -106,7 +107,7 @@ async fn asked(answer: &[u8]) -> (String, Result<Attached, Fault>) {
         drop(engine);
         String::from_utf8(request.to_vec()).unwrap()
     };
-    tokio::join!(play, hijack(reader, writer, "docker", "abc"))
+    tokio::join!(play, hijack(reader, writer, "docker", "abc", None))
 }
 
 #[tokio::test]
@@ -120,7 +121,7 @@ async fn the_first_frames_may_come_with_the_answer() {
         .iter()
         .flat_map(|frame| match frame {
             Frame::Stdout(bytes) => bytes.to_vec(),
-            Frame::Stderr(_) => panic!("stderr"),
+            Frame::Stderr(_) | Frame::Mark(_) => panic!("stderr"),
         })
         .collect();
     assert_eq!(bytes, b"hello");

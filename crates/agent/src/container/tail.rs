@@ -1,0 +1,150 @@
+//! Where the log of a call ends that a function with a socket has answered.
+//!
+//! What the function writes takes its time: through the engine, and not with the answer. Where its pipes can be watched
+//! (a [`Tap`]) nothing has to be waited for when it wrote nothing, and otherwise no longer than until a mark has come
+//! that is put behind what it wrote. What it wrote between two calls ends with such a mark as well. A function that
+//! writes after its answers is given the time for that which one without a tap is given.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hearth_drivers::Tap;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Fate, Wire};
+use crate::formats::is_ignorable;
+use crate::incoming::{Piece, Wanted};
+use crate::work::Work;
+
+/// A mark that has not come by then will not: the function took it from its own pipe.
+const MARK_COMES: Duration = Duration::from_secs(2);
+/// What a function goes on writing is followed for so long.
+const FOLLOWED: Duration = Duration::from_millis(20);
+/// A container that wrote after an answer is taken for one that does that for so many calls.
+const LATE_FOR: u8 = 64;
+
+/// The end of a container's log.
+pub(super) struct Tail {
+    tap: Option<Box<dyn Tap>>,
+    /// What comes before this mark was written before the call.
+    before: Option<u32>,
+    /// That, until the mark is here.
+    foreign: Vec<Bytes>,
+    /// It has executed a call.
+    executed: bool,
+    /// So many calls more it is thought to write after its answers.
+    late: u8,
+}
+
+// === impl Tail ===
+
+impl Tail {
+    pub(super) const fn new(tap: Option<Box<dyn Tap>>) -> Self {
+        Self { tap, before: None, foreign: Vec::new(), executed: false, late: 0 }
+    }
+
+    fn wrote(&mut self) -> bool {
+        self.tap.as_mut().is_some_and(|tap| tap.wrote())
+    }
+
+    fn mark(&mut self) -> Option<Option<u32>> {
+        let marked = self.tap.as_mut()?.mark();
+        marked.inspect_err(|error| tracing::debug!(%error, "the log of a container cannot be marked")).ok()
+    }
+}
+
+impl Wire {
+    /// A call begins, whose request the function has not seen. What it wrote before is not its log.
+    pub(super) fn begin_log(&mut self) {
+        let executed = std::mem::replace(&mut self.tail.executed, true);
+        if !self.tail.wrote() {
+            return;
+        }
+        if let Some(number) = self.tail.mark().flatten() {
+            self.tail.before = Some(number);
+        }
+        if executed {
+            self.tail.late = LATE_FOR;
+            // The window was too short.
+            self.lateness.add(self.lateness.window(self.drain));
+        }
+    }
+
+    /// The call's, unless it was written before.
+    pub(super) fn log(&mut self, work: &mut Work, bytes: Bytes) {
+        if self.tail.before.is_some() {
+            self.tail.foreign.push(bytes);
+        } else {
+            work.live.log(&bytes);
+        }
+    }
+
+    /// All that was written before this mark has come.
+    pub(super) fn passed(&mut self, number: u32) {
+        if self.tail.before == Some(number) {
+            self.tail.before = None;
+            for bytes in std::mem::take(&mut self.tail.foreign) {
+                self.log_between(&bytes);
+            }
+        }
+    }
+
+    /// The call is answered, or will not be. Waits until what the function wrote is here.
+    pub(super) async fn end_log(&mut self, work: &mut Work) -> Fate {
+        if self.tail.tap.is_none() {
+            return self.drain(work).await;
+        }
+        if self.tail.late > 0 {
+            self.tail.late -= 1;
+            if self.drain(work).await == Fate::Spent {
+                return Fate::Spent;
+            }
+        }
+        let end = Instant::now() + FOLLOWED;
+        while self.tail.wrote() {
+            match self.log_so_far(work).await {
+                Some(Fate::Reusable) if Instant::now() < end => {}
+                Some(fate) => return fate,
+                None => {
+                    // Whose it is will not be known. It came while the call had the container.
+                    self.tail.foreign.iter().for_each(|bytes| work.live.log(bytes));
+                    self.tail = Tail::new(None);
+                    return self.drain(work).await;
+                }
+            }
+        }
+        Fate::Reusable
+    }
+
+    /// Takes what was written by now. None when it cannot be told where that ends.
+    async fn log_so_far(&mut self, work: &mut Work) -> Option<Fate> {
+        let end = Instant::now() + MARK_COMES;
+        let mut number = self.tail.mark()?;
+        loop {
+            let Ok(piece) = timeout_at(end, self.incoming.next(Wanted::All)).await else {
+                let (id, app, route) = work.live.whose();
+                tracing::warn!(
+                    call.id = %id, app, route, container_id = self.id(),
+                    "the end of a container's log does not come: it is waited for as long as it is silent from now on"
+                );
+                return None;
+            };
+            match piece {
+                Piece::Log(bytes) => self.log(work, bytes),
+                Piece::Mark(passed) => {
+                    self.passed(passed);
+                    if number == Some(passed) {
+                        return Some(Fate::Reusable);
+                    }
+                }
+                Piece::Answer(bytes) if is_ignorable(work.format, &bytes) => {}
+                Piece::Answer(_) | Piece::Over(_) => return Some(Fate::Spent),
+                Piece::HungUp(_) => {}
+            }
+            if number.is_none() {
+                // There may be room for it now.
+                number = self.tail.mark()?;
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Whose log a line goes to that a function with a socket writes, however long it is under way.
+
+use std::time::Duration;
+
+use hearth_drivers::Exit;
+use hearth_drivers::scripted::programs::{Request, response, serve};
+use hearth_drivers::scripted::{Program, Script, Taps};
+use tokio::time::sleep;
+
+use crate::support::{TestAgent, TestFunction};
+
+/// Longer than any window in which a container has to be silent.
+const SLOW: Duration = Duration::from_millis(30);
+
+/// Says that it starts, and then writes what it is sent to its log before it answers with it.
+fn talks() -> Program {
+    Program::new(|mut io| async move {
+        io.stderr("starting\n").await;
+        io.listen();
+        while let Some(mut connection) = io.accept().await {
+            let io = &io;
+            serve(&mut connection, &|request| async move {
+                let body = String::from_utf8(request.body.to_vec()).unwrap();
+                if body != "silent" {
+                    io.stdout(format!("before {body}\n")).await;
+                }
+                response(200, body.as_bytes())
+            })
+            .await;
+        }
+        Exit::Code(0)
+    })
+}
+
+fn function(test: &TestAgent) -> TestFunction {
+    test.function(r#"{"format":"http-stream","timeout":10}"#)
+}
+
+async fn logged(test: &TestAgent, function: &TestFunction, body: &'static str) -> String {
+    let outcome = test.call(function, body).await;
+    let id = outcome.id;
+    assert_eq!(outcome.answer().await, (200, body.into()));
+    test.record(id).await;
+    String::from_utf8(test.log(id).await.to_vec()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_written_before_its_answer_is_the_calls_however_long_it_takes() {
+    let test = TestAgent::with(Script::new(talks()).output_takes(SLOW), |_| {});
+    let function = function(&test);
+    for body in ["one", "two", "silent", "three"] {
+        let expected = if body == "silent" { String::new() } else { format!("before {body}\n") };
+        assert_eq!(logged(&test, &function, body).await, expected);
+    }
+    assert_eq!(test.driver.ledger().created, 1);
+    test.ends_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_written_between_two_calls_is_in_neithers_log() {
+    let chatters = Program::new(|mut io| async move {
+        io.listen();
+        while let Some(mut connection) = io.accept().await {
+            let io = &io;
+            let answer = |request: Request| async move {
+                io.stderr("of a call\n").await;
+                response(200, &request.body)
+            };
+            let calls = serve(&mut connection, &answer);
+            let chats = async {
+                loop {
+                    sleep(Duration::from_millis(100)).await;
+                    io.stderr("of none\n").await;
+                }
+            };
+            tokio::select! { () = calls => {}, () = chats => {} }
+        }
+        Exit::Code(0)
+    });
+    let test = TestAgent::with(Script::new(chatters).output_takes(SLOW), |_| {});
+    let function = function(&test);
+    for _ in 0..3 {
+        assert_eq!(logged(&test, &function, "x").await, "of a call\n");
+        // A line is under way when the next call begins.
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(test.driver.ledger().created, 1);
+    test.ends_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_seen_or_no_mark_comes_a_container_has_to_be_silent_for_a_while() {
+    for taps in [Taps::None, Taps::Unmarked] {
+        let test = TestAgent::with(Script::new(talks()).taps(taps), |_| {});
+        let function = function(&test);
+        for body in ["one", "silent", "two"] {
+            let expected = if body == "silent" { String::new() } else { format!("before {body}\n") };
+            assert_eq!(logged(&test, &function, body).await, expected, "{taps:?}");
+        }
+        assert_eq!(test.driver.ledger().created, 1);
+        test.ends_clean().await;
+    }
+}

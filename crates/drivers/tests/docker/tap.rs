@@ -1,0 +1,85 @@
+//! What a container with a socket writes is seen at once, and a mark comes out behind it.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use hearth_drivers::docker::{SocketConfig, SocketContract, StatsFrom};
+use hearth_drivers::{Contract, Driver, Frame, Running, Tap};
+
+use crate::support::{Engine, FIXTURE, within};
+
+async fn start(engine: &Engine, script: &str) -> Running {
+    let mut spec = engine.spec(FIXTURE, &[("FN_FORMAT", "default"), ("HEARTH_SCRIPT", script)]).await;
+    spec.contract = Contract::Socket;
+    let container = engine.driver.create(spec).await.unwrap();
+    within(container.start()).await.unwrap()
+}
+
+async fn engine(directory: &tempfile::TempDir, stats_from: StatsFrom) -> Engine {
+    let directory = directory.path().to_owned();
+    Engine::connect_with(|config| {
+        config.sockets =
+            Some(SocketConfig { directory, engine_directory: None, tmpfs: None, contract: SocketContract::default() });
+        config.stats_from = stats_from;
+    })
+    .await
+}
+
+/// Everything up to the next mark.
+async fn before_mark(running: &mut Running) -> (String, u32) {
+    let mut log = Vec::new();
+    loop {
+        match within(running.output.next()).await.unwrap().unwrap() {
+            Frame::Stdout(bytes) | Frame::Stderr(bytes) => log.extend_from_slice(&bytes),
+            Frame::Mark(number) => return (String::from_utf8(log).unwrap(), number),
+        }
+    }
+}
+
+/// Returns when it has written. Nobody waits for that but a test.
+async fn wrote(tap: &mut Box<dyn Tap>) {
+    let written = async {
+        while !tap.wrote() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within(written).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mark_comes_out_behind_all_that_was_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = engine(&directory, StatsFrom::Auto).await;
+    let mut running = start(&engine, "sleep 1000; stderr first; stdout second; sleep 1000; stderr third; hang").await;
+    let mut tap = running.tap.take().expect("this test runs as root, on the engine's host");
+    assert!(tap.wrote(), "nobody knows what was before");
+    let number = tap.mark().unwrap().unwrap();
+    assert_eq!(before_mark(&mut running).await, (String::new(), number));
+    assert!(!tap.wrote(), "a mark is no writing of its own");
+    wrote(&mut tap).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let number = tap.mark().unwrap().unwrap();
+    let (log, passed) = before_mark(&mut running).await;
+    assert!(log.contains("first") && log.contains("second") && passed == number, "{log:?}");
+    wrote(&mut tap).await;
+    let number = tap.mark().unwrap().unwrap();
+    let (log, passed) = before_mark(&mut running).await;
+    assert!(log.contains("third") && passed == number, "{log:?}");
+
+    // Nobody is kept from seeing its end.
+    crate::support::docker(&["kill", running.guard.id()]);
+    assert!(within(running.output.next()).await.is_none());
+    drop(running);
+    drop(tap);
+    engine.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn there_is_none_where_the_containers_pipes_are_out_of_reach() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = engine(&directory, StatsFrom::Engine).await;
+    let running = start(&engine, "hang").await;
+    assert!(running.tap.is_none());
+    drop(running);
+    engine.finish().await;
+}
