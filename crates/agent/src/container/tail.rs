@@ -2,8 +2,8 @@
 //!
 //! What the function writes takes its time: through the engine, and not with the answer. Where its pipes can be watched
 //! (a [`Tap`]) nothing has to be waited for when it wrote nothing, and otherwise no longer than until a mark has come
-//! that is put behind what it wrote. What it wrote between two calls ends with such a mark as well. A function that
-//! writes after its answers is given the time for that which one without a tap is given.
+//! that is put behind what it wrote. What it wrote between two calls ends with such a mark as well. A function may write
+//! after its answers: until it has not done so for a while, it is given the time for that which one without a tap is given.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::work::Work;
 const MARK_COMES: Duration = Duration::from_secs(2);
 /// What a function goes on writing is followed for so long.
 const FOLLOWED: Duration = Duration::from_millis(20);
-/// A container that wrote after an answer is taken for one that does that for so many calls.
+/// A container is taken for one that writes after its answers until it has not done so for so many calls.
 const LATE_FOR: u8 = 64;
 
 /// The end of a container's log.
@@ -40,7 +40,7 @@ pub(super) struct Tail {
 
 impl Tail {
     pub(super) const fn new(tap: Option<Box<dyn Tap>>) -> Self {
-        Self { tap, before: None, foreign: Vec::new(), executed: false, late: 0 }
+        Self { tap, before: None, foreign: Vec::new(), executed: false, late: LATE_FOR }
     }
 
     fn wrote(&mut self) -> bool {
@@ -94,12 +94,24 @@ impl Wire {
         if self.tail.tap.is_none() {
             return self.drain(work).await;
         }
-        if self.tail.late > 0 {
-            self.tail.late -= 1;
-            if self.drain(work).await == Fate::Spent {
-                return Fate::Spent;
-            }
+        let fate = self.log_until_still(work).await;
+        if fate == Fate::Spent || self.tail.tap.is_none() || self.tail.late == 0 {
+            return fate;
         }
+        self.tail.late -= 1;
+        if self.drain(work).await == Fate::Spent {
+            return Fate::Spent;
+        }
+        if !self.tail.wrote() {
+            return Fate::Reusable;
+        }
+        // After its answer.
+        self.tail.late = LATE_FOR;
+        self.log_until_still(work).await
+    }
+
+    /// Takes what the function wrote until it writes no more, or has gone on for too long.
+    async fn log_until_still(&mut self, work: &mut Work) -> Fate {
         let end = Instant::now() + FOLLOWED;
         while self.tail.wrote() {
             match self.log_so_far(work).await {

@@ -5,12 +5,16 @@ use std::time::Duration;
 use hearth_drivers::Exit;
 use hearth_drivers::scripted::programs::{Request, response, serve};
 use hearth_drivers::scripted::{Program, Script, Taps};
-use tokio::time::sleep;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::support::{TestAgent, TestFunction};
 
 /// Longer than any window in which a container has to be silent.
 const SLOW: Duration = Duration::from_millis(30);
+
+/// Long after the end of a call.
+const LATER: Duration = Duration::from_secs(1);
 
 /// Says that it starts, and then writes what it is sent to its log before it answers with it.
 fn talks() -> Program {
@@ -61,15 +65,19 @@ async fn a_line_written_between_two_calls_is_in_neithers_log() {
     let chatters = Program::new(|mut io| async move {
         io.listen();
         while let Some(mut connection) = io.accept().await {
-            let io = &io;
-            let answer = |request: Request| async move {
-                io.stderr("of a call\n").await;
-                response(200, &request.body)
+            let (io, (answered, mut answers)) = (&io, mpsc::unbounded_channel());
+            let answer = |request: Request| {
+                let answered = answered.clone();
+                async move {
+                    io.stderr("of a call\n").await;
+                    answered.send(()).unwrap();
+                    response(200, &request.body)
+                }
             };
             let calls = serve(&mut connection, &answer);
             let chats = async {
-                loop {
-                    sleep(Duration::from_millis(100)).await;
+                while let Some(()) = answers.recv().await {
+                    sleep(LATER).await;
                     io.stderr("of none\n").await;
                 }
             };
@@ -80,9 +88,43 @@ async fn a_line_written_between_two_calls_is_in_neithers_log() {
     let test = TestAgent::with(Script::new(chatters).output_takes(SLOW), |_| {});
     let function = function(&test);
     for _ in 0..3 {
+        let begun = Instant::now();
         assert_eq!(logged(&test, &function, "x").await, "of a call\n");
         // A line is under way when the next call begins.
-        sleep(Duration::from_millis(100)).await;
+        sleep_until(begun + LATER + SLOW / 2).await;
+    }
+    assert_eq!(test.driver.ledger().created, 1);
+    test.ends_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_writes_after_its_answers_loses_no_line_at_any_call() {
+    let dawdles = Program::new(|mut io| async move {
+        io.listen();
+        while let Some(mut connection) = io.accept().await {
+            let (answered, mut answers) = mpsc::unbounded_channel();
+            let answer = |request: Request| {
+                answered.send(request.body.clone()).unwrap();
+                async move { response(200, &request.body) }
+            };
+            let calls = serve(&mut connection, &answer);
+            let dawdling = async {
+                while let Some(body) = answers.recv().await {
+                    sleep(Duration::from_millis(1)).await;
+                    io.stderr(body).await;
+                }
+            };
+            tokio::select! { () = calls => {}, () = dawdling => {} }
+        }
+        Exit::Code(0)
+    });
+    let test = TestAgent::with(Script::new(dawdles), |settings| settings.drain = Duration::from_millis(10));
+    let function = function(&test);
+    // More than there are calls in which it would be given up that it does.
+    for _ in 0..100 {
+        for body in ["one", "two"] {
+            assert_eq!(logged(&test, &function, body).await, body);
+        }
     }
     assert_eq!(test.driver.ledger().created, 1);
     test.ends_clean().await;

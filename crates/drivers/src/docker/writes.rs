@@ -6,9 +6,9 @@
 //! a user few of them.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -43,7 +43,19 @@ pub(super) struct Watched {
 impl Writes {
     pub(super) fn new() -> io::Result<Self> {
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
-        Ok(Self { shared: Arc::new(Shared { inotify, written: Mutex::default() }) })
+        let writes = Self { shared: Arc::new(Shared { inotify, written: Mutex::default() }) };
+        writes.prove()?;
+        Ok(writes)
+    }
+
+    /// A kernel that does not note what is written to pipes lets them be watched all the same.
+    fn prove(&self) -> io::Result<()> {
+        let (reader, mut writer) = io::pipe()?;
+        let watched = [self.watch(format!("/proc/self/fd/{}", reader.as_raw_fd()).as_ref())?];
+        take(&watched);
+        writer.write_all(b"x")?;
+        let [noted] = take(&watched);
+        noted.then_some(()).ok_or_else(|| io::Error::other("the kernel does not note what is written to a pipe"))
     }
 
     /// Watches the pipe at `path`. It counts as written to, because nobody knows.
@@ -113,9 +125,6 @@ impl Drop for Watched {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::os::fd::AsRawFd;
-
     use super::*;
 
     fn pipe(writes: &Writes) -> (io::PipeReader, io::PipeWriter, Watched) {
