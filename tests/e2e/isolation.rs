@@ -63,6 +63,10 @@ async fn hammer(server: &Server, deeds: &[(&str, bool)]) -> (usize, usize) {
             let record = server.record(&reply).await;
             assert_eq!(record.text("status"), if answers { "success" } else { "error" }, "{script}: {record:?}");
             let (strange, missing) = strays(&record, &nonce);
+            if strange + missing > 0 {
+                let (path, log) = (paths[caller % paths.len()], &record.log);
+                println!("{path}: {script}: {strange} foreign, {missing} lost: {log:?}");
+            }
             foreign.fetch_add(strange, Ordering::Relaxed);
             lost.fetch_add(missing, Ordering::Relaxed);
         }

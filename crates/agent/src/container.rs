@@ -149,7 +149,7 @@ impl Wire {
 
     fn between(&mut self, piece: Piece, format: Format) -> Idle {
         match piece {
-            Piece::Log(bytes) => {
+            Piece::Log(_, bytes) => {
                 self.log_between(&bytes);
                 Idle::Still
             }
@@ -159,8 +159,8 @@ impl Wire {
                 self.spoke = true;
                 Idle::Over
             }
-            Piece::Mark(number) => {
-                self.passed(number);
+            Piece::Mark(outlet, number) => {
+                self.passed(outlet, number);
                 Idle::Still
             }
             // A connection that is not used may be closed; the next call gets another.
@@ -245,8 +245,8 @@ impl Wire {
     /// What a container says before its socket is there.
     async fn initializing(&mut self, piece: Piece) -> Result<(), Error> {
         match piece {
-            Piece::Log(bytes) => self.log_between(&bytes),
-            Piece::Answer(_) | Piece::Mark(_) | Piece::HungUp(_) => {}
+            Piece::Log(_, bytes) => self.log_between(&bytes),
+            Piece::Answer(_) | Piece::Mark(..) | Piece::HungUp(_) => {}
             Piece::Over(_) => {
                 let ended = self.end_of_output(Format::HttpStream, Instant::now() + TELL_EXIT).await;
                 return Err(match ended {
@@ -332,6 +332,9 @@ impl Wire {
             fate = fate.and(self.finish_request(&mut work).await);
         }
         fate = if self.incoming.is_over() { Fate::Spent } else { fate.and(self.end_log(&mut work).await) };
+        if self.incoming.is_over() {
+            self.claim_log(&mut work);
+        }
         if fate == Fate::Reusable && self.socket.is_none() {
             fate = self.request_is_read(&mut work).await;
         }

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use hearth_drivers::Frame;
+use hearth_drivers::{Frame, Outlet};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Room for a read: a piece of an answer is no longer.
@@ -53,9 +53,9 @@ pub(crate) enum Piece {
     /// More of an answer.
     Answer(Bytes),
     /// More of the log.
-    Log(Bytes),
-    /// All of the log that was written before this [mark](hearth_drivers::Tap::mark) has come.
-    Mark(u32),
+    Log(Outlet, Bytes),
+    /// All of the log that was written to this outlet before this [mark](hearth_drivers::Tap::mark) has come.
+    Mark(Outlet, u32),
     /// The function closed the connection. With bytes in it that it had not read, when there is an error.
     HungUp(io::Result<()>),
     /// The container closed its output, or that was lost. Said once.
@@ -131,8 +131,9 @@ impl Incoming {
 
     fn log(&mut self, frame: Option<Result<Frame, hearth_drivers::Error>>) -> Piece {
         match frame {
-            Some(Ok(Frame::Stdout(bytes) | Frame::Stderr(bytes))) => Piece::Log(bytes),
-            Some(Ok(Frame::Mark(number))) => Piece::Mark(number),
+            Some(Ok(Frame::Stdout(bytes))) => Piece::Log(Outlet::Stdout, bytes),
+            Some(Ok(Frame::Stderr(bytes))) => Piece::Log(Outlet::Stderr, bytes),
+            Some(Ok(Frame::Mark(outlet, number))) => Piece::Mark(outlet, number),
             Some(Err(error)) => {
                 self.over = true;
                 Piece::Over(Err(error))

@@ -191,7 +191,7 @@ impl Exchange for Stream {
                         return Ok(());
                     }
                 }
-                Some(Ok(Frame::Stderr(_) | Frame::Mark(_))) => {}
+                Some(Ok(Frame::Stderr(_) | Frame::Mark(..))) => {}
                 Some(Err(error)) => return Err(error).context("the container's output broke"),
                 None => bail!("the container ended"),
             }

@@ -142,9 +142,47 @@ pub trait Tap: Send + 'static {
     /// that was seen of it (an answer, say) is never missed, and seen long before it comes out. Costs one system call.
     fn wrote(&mut self) -> bool;
 
-    /// Puts a mark behind all that the container has written so far: it comes out of [`Running::output`] behind that, as
-    /// [`Frame::Mark`] with this number. None when there is no room for it before some of that has come out.
-    fn mark(&mut self) -> io::Result<Option<u32>>;
+    /// Puts a mark behind all that the container has written so far: it comes out of [`Running::output`] behind that, as a
+    /// [`Frame::Mark`] for each of its outlets. None when there is no room for it before some of that has come out.
+    fn mark(&mut self) -> io::Result<Option<Mark>>;
+}
+
+/// One of the two ways out of a container. What takes one of them overtakes what takes the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlet {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+impl Outlet {
+    /// Of what there is for either: 0 or 1.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Stdout => 0,
+            Self::Stderr => 1,
+        }
+    }
+
+    /// A piece of what takes this way.
+    #[must_use]
+    pub const fn frame(self, piece: Bytes) -> Frame {
+        match self {
+            Self::Stdout => Frame::Stdout(piece),
+            Self::Stderr => Frame::Stderr(piece),
+        }
+    }
+}
+
+/// A mark that was put into a container's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// No other of the container has it.
+    pub number: u32,
+    /// Whether it was put into the [outlet](Outlet::index): not where all that was written has passed an earlier one.
+    pub on: [bool; 2],
 }
 
 /// One piece of output, as it came.
@@ -154,8 +192,8 @@ pub enum Frame {
     Stdout(Bytes),
     /// From stderr: the log.
     Stderr(Bytes),
-    /// All that was written before this [mark](Tap::mark) has come out.
-    Mark(u32),
+    /// All that was written to this outlet before the [mark](Tap::mark) of this number has come out.
+    Mark(Outlet, u32),
 }
 
 /// How a container ended.

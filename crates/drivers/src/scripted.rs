@@ -8,6 +8,7 @@
 //! Everything that takes time takes tokio's time, pipes are bounded, and ids count up from one: with a paused clock
 //! on a current-thread runtime a test runs the same way every time.
 
+mod carry;
 mod io;
 mod ledger;
 pub mod programs;
@@ -15,14 +16,13 @@ mod script;
 mod socket;
 
 use std::collections::HashMap;
-use std::future::ready;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
-use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use futures_util::stream::{self, StreamExt};
 use hearth_models::{Metrics, Stat, Timestamp};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -32,8 +32,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::input::Keeper;
 use crate::{
-    Container, ContainerSpec, Contract, Driver, Error, Exit, Found, Frame, Guard, Phase, Phases, Running, Sampler,
-    Socket, StatsSource, Tap,
+    Container, ContainerSpec, Contract, Driver, Error, Exit, Found, Guard, Phase, Phases, Running, Sampler, Socket,
+    StatsSource, Tap,
 };
 
 pub use io::ScriptIo;
@@ -293,26 +293,13 @@ impl Container for Created {
         Ok(Running {
             stdin,
             socket,
-            output: carried(stream::poll_fn(move |cx| output.poll_recv(cx)), &script),
+            output: carry::carried(stream::poll_fn(move |cx| output.poll_recv(cx)), &script),
             tap,
             stats: stats_source(script.stats, token),
             exit: exit.map(|exit| exit.unwrap_or(Exit::Vanished)).boxed(),
             guard,
         })
     }
-}
-
-/// What the engine makes of what a program writes.
-fn carried(
-    output: impl Stream<Item = Result<Frame, Error>> + Send + 'static,
-    script: &Script,
-) -> BoxStream<'static, Result<Frame, Error>> {
-    let (takes, lost) = (script.output_takes, script.taps == Taps::Unmarked);
-    let output = output.filter(move |frame| ready(!(lost && matches!(frame, Ok(Frame::Mark(_))))));
-    if takes.is_zero() {
-        return output.boxed();
-    }
-    output.then(move |frame| tokio::time::sleep(takes).map(|()| frame)).boxed()
 }
 
 fn stats_source(stats: Stats, token: CancellationToken) -> StatsSource {

@@ -57,26 +57,32 @@ impl Wire {
         let begun = Instant::now();
         let window = self.lateness.window(self.drain);
         let mut latest = Duration::ZERO;
-        let fate = loop {
+        let mut fate = Fate::Reusable;
+        loop {
             let piece = tokio::select! {
                 biased;
                 piece = self.incoming.next(Wanted::All) => piece,
-                () = self.quiet.wait(window) => break Fate::Reusable,
+                () = self.quiet.wait(window) => break,
             };
             match piece {
-                Piece::Log(bytes) => {
+                Piece::Log(outlet, bytes) => {
                     latest = begun.elapsed();
-                    self.log(work, bytes);
+                    self.log(work, outlet, bytes);
                 }
                 Piece::Answer(bytes) if is_ignorable(work.format, &bytes) => {}
-                Piece::Answer(_) | Piece::Over(_) => break Fate::Spent,
-                Piece::Mark(number) => self.passed(number),
+                // Its log is wanted all the same.
+                Piece::Answer(_) => fate = Fate::Spent,
+                Piece::Over(_) => {
+                    fate = Fate::Spent;
+                    break;
+                }
+                Piece::Mark(outlet, number) => self.passed(outlet, number),
                 Piece::HungUp(_) => {}
             }
             if begun.elapsed() > LONGEST_DRAIN.max(2 * window) {
-                break Fate::Reusable;
+                break;
             }
-        };
+        }
         self.lateness.add(latest);
         fate
     }

@@ -31,8 +31,8 @@ impl Wire {
                             return Ok(self.fate_after(&work.decoder));
                         }
                     }
-                    Piece::Log(bytes) => self.log(work, bytes),
-                    Piece::Mark(number) => self.passed(number),
+                    Piece::Log(outlet, bytes) => self.log(work, outlet, bytes),
+                    Piece::Mark(outlet, number) => self.passed(outlet, number),
                     Piece::HungUp(end) => match self.hung_up(work, end).await? {
                         Some(fate) => return Ok(fate),
                         None => takes = true,

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use hearth_drivers::Tap;
+use hearth_drivers::{Mark, Outlet, Tap};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Fate, Wire};
@@ -26,8 +26,8 @@ const LATE_FOR: u8 = 64;
 /// The end of a container's log.
 pub(super) struct Tail {
     tap: Option<Box<dyn Tap>>,
-    /// What comes before this mark was written before the call.
-    before: Option<u32>,
+    /// What comes out of either outlet before this mark was written before the call.
+    before: [Option<u32>; 2],
     /// That, until the mark is here.
     foreign: Vec<Bytes>,
     /// It has executed a call.
@@ -40,14 +40,14 @@ pub(super) struct Tail {
 
 impl Tail {
     pub(super) const fn new(tap: Option<Box<dyn Tap>>) -> Self {
-        Self { tap, before: None, foreign: Vec::new(), executed: false, late: LATE_FOR }
+        Self { tap, before: [None; 2], foreign: Vec::new(), executed: false, late: LATE_FOR }
     }
 
     fn wrote(&mut self) -> bool {
         self.tap.as_mut().is_some_and(|tap| tap.wrote())
     }
 
-    fn mark(&mut self) -> Option<Option<u32>> {
+    fn mark(&mut self) -> Option<Option<Mark>> {
         let marked = self.tap.as_mut()?.mark();
         marked.inspect_err(|error| tracing::debug!(%error, "the log of a container cannot be marked")).ok()
     }
@@ -60,8 +60,8 @@ impl Wire {
         if !self.tail.wrote() {
             return;
         }
-        if let Some(number) = self.tail.mark().flatten() {
-            self.tail.before = Some(number);
+        if let Some(mark) = self.tail.mark().flatten() {
+            self.tail.before = mark.on.map(|on| on.then_some(mark.number));
         }
         if executed {
             self.tail.late = LATE_FOR;
@@ -71,22 +71,28 @@ impl Wire {
     }
 
     /// The call's, unless it was written before.
-    pub(super) fn log(&mut self, work: &mut Work, bytes: Bytes) {
-        if self.tail.before.is_some() {
+    pub(super) fn log(&mut self, work: &mut Work, outlet: Outlet, bytes: Bytes) {
+        if self.tail.before[outlet.index()].is_some() {
             self.tail.foreign.push(bytes);
         } else {
             work.live.log(&bytes);
         }
     }
 
-    /// All that was written before this mark has come.
-    pub(super) fn passed(&mut self, number: u32) {
-        if self.tail.before == Some(number) {
-            self.tail.before = None;
+    /// All that was written to this outlet before this mark has come.
+    pub(super) fn passed(&mut self, outlet: Outlet, number: u32) {
+        let before = &mut self.tail.before;
+        if before[outlet.index()].take_if(|before| *before == number).is_some() && *before == [None; 2] {
             for bytes in std::mem::take(&mut self.tail.foreign) {
                 self.log_between(&bytes);
             }
         }
+    }
+
+    /// The mark that would have told whether this is the call's does not come. It came while the call had the container.
+    pub(super) fn claim_log(&mut self, work: &mut Work) {
+        self.tail.before = [None; 2];
+        std::mem::take(&mut self.tail.foreign).iter().for_each(|bytes| work.live.log(bytes));
     }
 
     /// The call is answered, or will not be. Waits until what the function wrote is here.
@@ -118,8 +124,7 @@ impl Wire {
                 Some(Fate::Reusable) if Instant::now() < end => {}
                 Some(fate) => return fate,
                 None => {
-                    // Whose it is will not be known. It came while the call had the container.
-                    self.tail.foreign.iter().for_each(|bytes| work.live.log(bytes));
+                    self.claim_log(work);
                     self.tail = Tail::new(None);
                     return self.drain(work).await;
                 }
@@ -131,7 +136,8 @@ impl Wire {
     /// Takes what was written by now. None when it cannot be told where that ends.
     async fn log_so_far(&mut self, work: &mut Work) -> Option<Fate> {
         let end = Instant::now() + MARK_COMES;
-        let mut number = self.tail.mark()?;
+        let mut fate = Fate::Reusable;
+        let mut mark = self.tail.mark()?;
         loop {
             let Ok(piece) = timeout_at(end, self.incoming.next(Wanted::All)).await else {
                 let (id, app, route) = work.live.whose();
@@ -142,20 +148,25 @@ impl Wire {
                 return None;
             };
             match piece {
-                Piece::Log(bytes) => self.log(work, bytes),
-                Piece::Mark(passed) => {
-                    self.passed(passed);
-                    if number == Some(passed) {
-                        return Some(Fate::Reusable);
+                Piece::Log(outlet, bytes) => self.log(work, outlet, bytes),
+                Piece::Mark(outlet, number) => {
+                    self.passed(outlet, number);
+                    if let Some(mark) = mark.as_mut().filter(|mark| mark.number == number) {
+                        mark.on[outlet.index()] = false;
+                        if mark.on == [false; 2] {
+                            return Some(fate);
+                        }
                     }
                 }
                 Piece::Answer(bytes) if is_ignorable(work.format, &bytes) => {}
-                Piece::Answer(_) | Piece::Over(_) => return Some(Fate::Spent),
+                // The log is wanted all the same.
+                Piece::Answer(_) => fate = Fate::Spent,
+                Piece::Over(_) => return Some(Fate::Spent),
                 Piece::HungUp(_) => {}
             }
-            if number.is_none() {
+            if mark.is_none() {
                 // There may be room for it now.
-                number = self.tail.mark()?;
+                mark = self.tail.mark()?;
             }
         }
     }

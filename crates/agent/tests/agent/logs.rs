@@ -61,6 +61,30 @@ async fn a_line_written_before_its_answer_is_the_calls_however_long_it_takes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_line_that_overtakes_what_was_written_before_its_call_is_the_calls() {
+    let hasty = Program::new(|mut io| async move {
+        io.stdout("starting\n").await;
+        io.listen();
+        while let Some(mut connection) = io.accept().await {
+            let io = &io;
+            serve(&mut connection, &|request: Request| async move {
+                io.stderr("of a call\n").await;
+                response(200, &request.body)
+            })
+            .await;
+        }
+        Exit::Code(0)
+    });
+    let test = TestAgent::with(Script::new(hasty).stdout_lags(SLOW), |_| {});
+    let function = function(&test);
+    for _ in 0..3 {
+        assert_eq!(logged(&test, &function, "x").await, "of a call\n");
+    }
+    assert_eq!(test.driver.ledger().created, 1);
+    test.ends_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_line_written_between_two_calls_is_in_neithers_log() {
     let chatters = Program::new(|mut io| async move {
         io.listen();

@@ -20,7 +20,7 @@ use tokio_util::io::poll_read_buf;
 use super::address::Address;
 use super::engine::Fault;
 use super::marks::{Marks, Secret};
-use crate::{Error, Frame};
+use crate::{Error, Frame, Outlet};
 
 /// The most an answer's head, or the message of a refusal, may take.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -46,18 +46,11 @@ struct Output<R> {
     reader: Option<R>,
     buffer: BytesMut,
     /// The frame under way, and how much of it is still to come.
-    frame: Option<(Kind, usize)>,
+    frame: Option<(Outlet, usize)>,
     /// Where there may be marks: what takes them out, and what came of a piece.
     marks: Option<(Marks, VecDeque<Frame>)>,
     /// How it ended, until that is told.
     failure: Option<Error>,
-}
-
-/// Which stream a frame is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Stdout,
-    Stderr,
 }
 
 #[derive(Deserialize)]
@@ -168,7 +161,7 @@ impl<R: AsyncRead + Unpin> Output<R> {
     }
 
     /// Takes what there is of a frame. Its end need not be there: a frame is the engine's unit, not the container's.
-    fn decode(&mut self) -> Result<Option<(Kind, Bytes)>, Error> {
+    fn decode(&mut self) -> Result<Option<(Outlet, Bytes)>, Error> {
         while self.frame.is_none_or(|(_, left)| left == 0) {
             let Some((header, _)) = self.buffer.split_first_chunk::<HEADER_BYTES>() else {
                 self.frame = None;
@@ -241,33 +234,14 @@ impl<R: AsyncRead + Unpin> Stream for Output<R> {
     }
 }
 
-// === impl Kind ===
-
-impl Kind {
-    pub(super) fn frame(self, piece: Bytes) -> Frame {
-        match self {
-            Self::Stdout => Frame::Stdout(piece),
-            Self::Stderr => Frame::Stderr(piece),
-        }
-    }
-
-    /// Of what there is for either.
-    pub(super) const fn index(self) -> usize {
-        match self {
-            Self::Stdout => 0,
-            Self::Stderr => 1,
-        }
-    }
-}
-
-fn parse_header(header: [u8; HEADER_BYTES]) -> Result<(Kind, usize), Error> {
+fn parse_header(header: [u8; HEADER_BYTES]) -> Result<(Outlet, usize), Error> {
     let [stream, 0, 0, 0, length @ ..] = header else {
         return Err(not_a_header(header));
     };
     let kind = match stream {
         // What the engine calls stdin is stdin's echo, which belongs to stdout.
-        0 | 1 => Kind::Stdout,
-        2 => Kind::Stderr,
+        0 | 1 => Outlet::Stdout,
+        2 => Outlet::Stderr,
         _ => return Err(not_a_header(header)),
     };
     Ok((kind, u32::from_be_bytes(length) as usize))

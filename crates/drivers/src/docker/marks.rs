@@ -7,13 +7,12 @@
 use bytes::{Bytes, BytesMut};
 use ulid::Ulid;
 
-use super::attach::Kind;
-use crate::Frame;
+use crate::{Frame, Outlet};
 
 /// Its first byte, which hardly any log has.
 const FIRST: u8 = 0;
-/// The byte, the secret, the number, on how many streams it comes.
-const BYTES: usize = 1 + 16 + 4 + 1;
+/// The byte, the secret, the number.
+const BYTES: usize = 1 + 16 + 4;
 
 /// What is before the number of a mark.
 #[derive(Clone, Copy, Debug)]
@@ -23,10 +22,8 @@ pub(super) struct Secret([u8; 16]);
 #[derive(Debug)]
 pub(super) struct Marks {
     secret: Secret,
-    /// What may be the beginning of a mark, of either stream.
+    /// What may be the beginning of a mark, of either outlet.
     held: [BytesMut; 2],
-    /// The mark that has come on one of two streams.
-    half: Option<u32>,
 }
 
 // === impl Secret ===
@@ -36,23 +33,22 @@ impl Secret {
         Self(Ulid::generate().to_bytes())
     }
 
-    /// The mark `number`, which is written to so many streams.
-    pub(super) fn mark(self, number: u32, streams: u8) -> [u8; BYTES] {
+    /// The mark `number`.
+    pub(super) fn mark(self, number: u32) -> [u8; BYTES] {
         let mut bytes = [FIRST; BYTES];
         bytes[1..17].copy_from_slice(&self.0);
         bytes[17..21].copy_from_slice(&number.to_be_bytes());
-        bytes[21] = streams;
         bytes
     }
 
     /// Whether `bytes` begin with a mark, as far as they go, and which one.
     fn find(self, bytes: &[u8]) -> Found {
-        let head = self.mark(0, 0);
+        let head = self.mark(0);
         let head = &head[..17];
         match bytes.split_at_checked(17) {
             Some((first, _)) if first != head => Found::Nothing,
             None if !head.starts_with(bytes) => Found::Nothing,
-            Some((_, [a, b, c, d, streams, ..])) => Found::Mark(u32::from_be_bytes([*a, *b, *c, *d]), *streams),
+            Some((_, [a, b, c, d, ..])) => Found::Mark(u32::from_be_bytes([*a, *b, *c, *d])),
             Some(_) | None => Found::Beginning,
         }
     }
@@ -62,19 +58,19 @@ enum Found {
     Nothing,
     /// The rest may still come.
     Beginning,
-    Mark(u32, u8),
+    Mark(u32),
 }
 
 // === impl Marks ===
 
 impl Marks {
     pub(super) fn new(secret: Secret) -> Self {
-        Self { secret, held: [BytesMut::new(), BytesMut::new()], half: None }
+        Self { secret, held: [BytesMut::new(), BytesMut::new()] }
     }
 
-    /// Takes a piece of the output of `kind`, and gives what it is made of, in order.
-    pub(super) fn split(&mut self, kind: Kind, piece: Bytes, mut give: impl FnMut(Frame)) {
-        let held = &mut self.held[kind.index()];
+    /// Takes a piece of the output of `outlet`, and gives what it is made of, in order.
+    pub(super) fn split(&mut self, outlet: Outlet, piece: Bytes, mut give: impl FnMut(Frame)) {
+        let held = &mut self.held[outlet.index()];
         let mut rest = piece;
         if !held.is_empty() {
             held.extend_from_slice(&rest);
@@ -86,34 +82,31 @@ impl Marks {
             match self.secret.find(&rest[at..]) {
                 Found::Nothing => looked = at + 1,
                 Found::Beginning => {
-                    self.held[kind.index()].extend_from_slice(&rest.split_off(at));
+                    self.held[outlet.index()].extend_from_slice(&rest.split_off(at));
                     break;
                 }
-                Found::Mark(number, streams) => {
+                Found::Mark(number) => {
                     let before = rest.split_to(at);
                     if !before.is_empty() {
-                        give(kind.frame(before));
+                        give(outlet.frame(before));
                     }
                     drop(rest.split_to(BYTES));
                     looked = 0;
-                    if streams < 2 || self.half.replace(number) == Some(number) {
-                        self.half = None;
-                        give(Frame::Mark(number));
-                    }
+                    give(Frame::Mark(outlet, number));
                 }
             }
         }
         if !rest.is_empty() {
-            give(kind.frame(rest));
+            give(outlet.frame(rest));
         }
     }
 
     /// What was held back and is no mark, because nothing more comes.
     pub(super) fn end(&mut self, mut give: impl FnMut(Frame)) {
-        for kind in [Kind::Stdout, Kind::Stderr] {
-            let held = self.held[kind.index()].split();
+        for outlet in [Outlet::Stdout, Outlet::Stderr] {
+            let held = self.held[outlet.index()].split();
             if !held.is_empty() {
-                give(kind.frame(held.freeze()));
+                give(outlet.frame(held.freeze()));
             }
         }
     }
@@ -126,7 +119,7 @@ mod tests {
     use super::*;
 
     /// Neighbours of the same stream joined.
-    fn frames(marks: &mut Marks, pieces: &[(Kind, &[u8])]) -> Vec<Frame> {
+    fn frames(marks: &mut Marks, pieces: &[(Outlet, &[u8])]) -> Vec<Frame> {
         let mut frames: Vec<Frame> = Vec::new();
         let mut give = |frame| match (frame, frames.last_mut()) {
             (Frame::Stdout(new), Some(Frame::Stdout(old))) | (Frame::Stderr(new), Some(Frame::Stderr(old))) => {
@@ -134,29 +127,34 @@ mod tests {
             }
             (frame, _) => frames.push(frame),
         };
-        for (kind, piece) in pieces {
-            marks.split(*kind, Bytes::copy_from_slice(piece), &mut give);
+        for (outlet, piece) in pieces {
+            marks.split(*outlet, Bytes::copy_from_slice(piece), &mut give);
         }
         marks.end(&mut give);
         frames
     }
 
     #[test]
-    fn a_mark_on_two_streams_counts_when_it_has_come_on_both() {
+    fn a_mark_says_nothing_of_the_other_outlet() {
         let secret = Secret::draw();
-        let (single, double) = (secret.mark(1, 1), secret.mark(2, 2));
-        let pieces: [(Kind, &[u8]); 4] =
-            [(Kind::Stderr, &single), (Kind::Stdout, &double), (Kind::Stderr, b"late"), (Kind::Stderr, &double)];
-        let expected = [Frame::Mark(1), Frame::Stderr("late".into()), Frame::Mark(2)];
+        let mark = secret.mark(2);
+        let pieces: [(Outlet, &[u8]); 4] =
+            [(Outlet::Stdout, &mark), (Outlet::Stderr, b"before"), (Outlet::Stdout, b"after"), (Outlet::Stderr, &mark)];
+        let expected = [
+            Frame::Mark(Outlet::Stdout, 2),
+            Frame::Stderr("before".into()),
+            Frame::Stdout("after".into()),
+            Frame::Mark(Outlet::Stderr, 2),
+        ];
         assert_eq!(frames(&mut Marks::new(secret), &pieces), expected);
     }
 
     #[test]
     fn a_foreign_mark_and_half_of_one_are_log() {
         let secret = Secret::draw();
-        let foreign = Secret([7; 16]).mark(1, 1);
-        let pieces: [(Kind, &[u8]); 2] = [(Kind::Stderr, &foreign), (Kind::Stderr, &secret.mark(1, 1)[..20])];
-        let expected = [Frame::Stderr([&foreign[..], &secret.mark(1, 1)[..20]].concat().into())];
+        let foreign = Secret([7; 16]).mark(1);
+        let pieces: [(Outlet, &[u8]); 2] = [(Outlet::Stderr, &foreign), (Outlet::Stderr, &secret.mark(1)[..20])];
+        let expected = [Frame::Stderr([&foreign[..], &secret.mark(1)[..20]].concat().into())];
         assert_eq!(frames(&mut Marks::new(secret), &pieces), expected);
     }
 
@@ -171,7 +169,7 @@ mod tests {
             let mut expected = Vec::new();
             for (n, line) in (0..).zip(&lines) {
                 // A secret of zeroes begins in many places; a one before it is where none can.
-                wire.extend(line.iter().copied().chain([1]).chain(secret.mark(n + 0x0101_0101, 1)));
+                wire.extend(line.iter().copied().chain([1]).chain(secret.mark(n + 0x0101_0101)));
                 expected.push((line.iter().copied().chain([1]).collect::<Vec<u8>>(), n + 0x0101_0101));
             }
             prop_assume!(lines.iter().all(|line| !line.windows(17).any(|bytes| bytes == [0; 17])));
@@ -180,7 +178,7 @@ mod tests {
             for cut in cuts.iter().cycle() {
                 if rest.is_empty() { break; }
                 let (piece, later) = rest.split_at((*cut).min(rest.len()));
-                pieces.push((Kind::Stderr, piece));
+                pieces.push((Outlet::Stderr, piece));
                 rest = later;
             }
             let mut got = Vec::new();
@@ -188,7 +186,7 @@ mod tests {
             for frame in frames(&mut Marks::new(secret), &pieces) {
                 match frame {
                     Frame::Stderr(bytes) => line.extend_from_slice(&bytes),
-                    Frame::Mark(number) => got.push((std::mem::take(&mut line), number)),
+                    Frame::Mark(_, number) => got.push((std::mem::take(&mut line), number)),
                     Frame::Stdout(_) => panic!("stdout"),
                 }
             }

@@ -5,7 +5,7 @@ use std::io;
 use super::marks::Secret;
 use super::pipes::{self, Pipe};
 use super::writes::{Watched, Writes, take};
-use crate::Tap;
+use crate::{Mark, Tap};
 
 /// The tap of a container's stdout and stderr.
 #[derive(Debug)]
@@ -45,12 +45,11 @@ impl Tap for PipeTap {
         self.written.contains(&true)
     }
 
-    fn mark(&mut self) -> io::Result<Option<u32>> {
+    fn mark(&mut self) -> io::Result<Option<Mark>> {
         self.number = self.number.wrapping_add(1);
         // Behind nothing is behind all.
         let chosen = if self.written.contains(&true) { self.written } else { [true; 2] };
-        let streams = chosen.iter().filter(|written| **written).count();
-        let mark = self.secret.mark(self.number, u8::try_from(streams).unwrap_or(u8::MAX));
+        let mark = self.secret.mark(self.number);
         for (pipe, _) in self.pipes.iter().zip(chosen).filter(|(_, written)| *written) {
             if !pipe.write(&mark)? {
                 // The half of it that may be under way comes to nothing.
@@ -60,6 +59,6 @@ impl Tap for PipeTap {
         // What the kernel noted meanwhile of those is the mark.
         let [out, err] = take(&self.watched);
         self.written = [out && !chosen[0], err && !chosen[1]];
-        Ok(Some(self.number))
+        Ok(Some(Mark { number: self.number, on: chosen }))
     }
 }

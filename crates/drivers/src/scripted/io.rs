@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::socket::Listening;
-use crate::{ContainerSpec, Error, Frame, SocketError, Tap};
+use crate::{ContainerSpec, Error, Frame, Mark, Outlet, SocketError, Tap};
 
 /// The engine forwards at most this much of a write in one frame.
 const FRAME_BYTES: usize = 32 * 1024;
@@ -124,16 +124,19 @@ impl Tap for ScriptedTap {
         self.wrote.load(Ordering::SeqCst)
     }
 
-    fn mark(&mut self) -> io::Result<Option<u32>> {
+    fn mark(&mut self) -> io::Result<Option<Mark>> {
         let output = self.output.upgrade().ok_or(io::ErrorKind::BrokenPipe)?;
-        let room = match output.try_reserve() {
+        let outlets = [Outlet::Stdout, Outlet::Stderr];
+        let room = match output.try_reserve_many(outlets.len()) {
             Ok(room) => room,
             Err(TrySendError::Full(())) => return Ok(None),
             Err(TrySendError::Closed(())) => return Err(io::ErrorKind::BrokenPipe.into()),
         };
         self.number += 1;
         self.wrote.store(false, Ordering::SeqCst);
-        room.send(Ok(Frame::Mark(self.number)));
-        Ok(Some(self.number))
+        for (room, outlet) in room.zip(outlets) {
+            room.send(Ok(Frame::Mark(outlet, self.number)));
+        }
+        Ok(Some(Mark { number: self.number, on: [true; 2] }))
     }
 }

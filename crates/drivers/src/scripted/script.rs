@@ -30,6 +30,7 @@ pub struct Script {
     pub(super) stats: Stats,
     pub(super) taps: Taps,
     pub(super) output_takes: Duration,
+    pub(super) stdout_lags: Duration,
 }
 
 /// One thing the driver is asked to do: how long it takes, and whether it fails.
@@ -101,6 +102,7 @@ impl Script {
             stats: Stats::default(),
             taps: Taps::default(),
             output_takes: Duration::ZERO,
+            stdout_lags: Duration::ZERO,
         }
     }
 
@@ -165,6 +167,13 @@ impl Script {
     #[must_use]
     pub fn output_takes(mut self, time: Duration) -> Self {
         self.output_takes = time;
+        self
+    }
+
+    /// How much later than stderr stdout comes out.
+    #[must_use]
+    pub fn stdout_lags(mut self, time: Duration) -> Self {
+        self.stdout_lags = time;
         self
     }
 

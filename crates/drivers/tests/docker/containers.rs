@@ -70,7 +70,7 @@ async fn megabytes_go_both_ways_unharmed() {
             match frame.unwrap() {
                 Frame::Stdout(bytes) => got.extend_from_slice(&bytes),
                 Frame::Stderr(bytes) => logged += bytes.len(),
-                Frame::Mark(_) => {}
+                Frame::Mark(..) => {}
             }
         }
     };

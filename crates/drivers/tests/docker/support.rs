@@ -120,7 +120,7 @@ pub(crate) async fn output(running: &mut Running) -> (Vec<u8>, Vec<u8>) {
         match frame.unwrap() {
             Frame::Stdout(bytes) => stdout.extend_from_slice(&bytes),
             Frame::Stderr(bytes) => stderr.extend_from_slice(&bytes),
-            Frame::Mark(_) => {}
+            Frame::Mark(..) => {}
         }
     }
     (stdout, stderr)
@@ -132,7 +132,7 @@ pub(crate) async fn stdout(running: &mut Running, length: usize) -> Vec<u8> {
     while stdout.len() < length {
         match within(running.output.next()).await {
             Some(Ok(Frame::Stdout(bytes))) => stdout.extend_from_slice(&bytes),
-            Some(Ok(Frame::Stderr(_) | Frame::Mark(_))) => {}
+            Some(Ok(Frame::Stderr(_) | Frame::Mark(..))) => {}
             other => panic!("{other:?} after {:?}", String::from_utf8_lossy(&stdout)),
         }
     }

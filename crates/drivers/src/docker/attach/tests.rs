@@ -84,7 +84,7 @@ proptest! {
             match frame {
                 Frame::Stdout(bytes) => streams[0].extend_from_slice(&bytes),
                 Frame::Stderr(bytes) => streams[1].extend_from_slice(&bytes),
-                Frame::Mark(_) => panic!("a mark"),
+                Frame::Mark(..) => panic!("a mark"),
             }
         }
         prop_assert_eq!(&streams[0], &all(1));
@@ -121,7 +121,7 @@ async fn the_first_frames_may_come_with_the_answer() {
         .iter()
         .flat_map(|frame| match frame {
             Frame::Stdout(bytes) => bytes.to_vec(),
-            Frame::Stderr(_) | Frame::Mark(_) => panic!("stderr"),
+            Frame::Stderr(_) | Frame::Mark(..) => panic!("stderr"),
         })
         .collect();
     assert_eq!(bytes, b"hello");
