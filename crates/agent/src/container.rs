@@ -39,6 +39,9 @@ const TELL_EXIT: Duration = Duration::from_secs(2);
 /// A socket that is there gets so long to take connections.
 const LISTEN: Duration = Duration::from_millis(500);
 
+/// For the sake of its log so much is passed over that a container answers out of turn.
+const MOST_OUT_OF_TURN: usize = 64 * 1024;
+
 /// So much of what a container says before its first call is kept.
 const LONGEST_LAST_WORDS: usize = 64 * 1024;
 

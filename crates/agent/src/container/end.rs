@@ -7,7 +7,7 @@ use hearth_drivers::Exit;
 use hearth_models::{Error, Format, Reason};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Fate, LOOK_AGAIN, TELL_EXIT, Wire};
+use super::{Fate, LOOK_AGAIN, MOST_OUT_OF_TURN, TELL_EXIT, Wire};
 use crate::formats::is_ignorable;
 use crate::incoming::{Piece, Wanted};
 use crate::work::Work;
@@ -57,7 +57,7 @@ impl Wire {
         let begun = Instant::now();
         let window = self.lateness.window(self.drain);
         let mut latest = Duration::ZERO;
-        let mut fate = Fate::Reusable;
+        let (mut fate, mut out_of_turn) = (Fate::Reusable, 0);
         loop {
             let piece = tokio::select! {
                 biased;
@@ -71,7 +71,10 @@ impl Wire {
                 }
                 Piece::Answer(bytes) if is_ignorable(work.format, &bytes) => {}
                 // Its log is wanted all the same.
-                Piece::Answer(_) => fate = Fate::Spent,
+                Piece::Answer(bytes) => {
+                    fate = Fate::Spent;
+                    out_of_turn += bytes.len();
+                }
                 Piece::Over(_) => {
                     fate = Fate::Spent;
                     break;
@@ -79,7 +82,7 @@ impl Wire {
                 Piece::Mark(outlet, number) => self.passed(outlet, number),
                 Piece::HungUp(_) => {}
             }
-            if begun.elapsed() > LONGEST_DRAIN.max(2 * window) {
+            if begun.elapsed() > LONGEST_DRAIN.max(2 * window) || out_of_turn > MOST_OUT_OF_TURN {
                 break;
             }
         }

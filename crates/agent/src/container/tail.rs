@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hearth_drivers::{Mark, Outlet, Tap};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Fate, Wire};
+use super::{Fate, MOST_OUT_OF_TURN, Wire};
 use crate::formats::is_ignorable;
 use crate::incoming::{Piece, Wanted};
 use crate::work::Work;
@@ -136,7 +136,7 @@ impl Wire {
     /// Takes what was written by now. None when it cannot be told where that ends.
     async fn log_so_far(&mut self, work: &mut Work) -> Option<Fate> {
         let end = Instant::now() + MARK_COMES;
-        let mut fate = Fate::Reusable;
+        let (mut fate, mut out_of_turn) = (Fate::Reusable, 0);
         let mut mark = self.tail.mark()?;
         loop {
             let Ok(piece) = timeout_at(end, self.incoming.next(Wanted::All)).await else {
@@ -160,7 +160,13 @@ impl Wire {
                 }
                 Piece::Answer(bytes) if is_ignorable(work.format, &bytes) => {}
                 // The log is wanted all the same.
-                Piece::Answer(_) => fate = Fate::Spent,
+                Piece::Answer(bytes) => {
+                    fate = Fate::Spent;
+                    out_of_turn += bytes.len();
+                    if out_of_turn > MOST_OUT_OF_TURN {
+                        return Some(fate);
+                    }
+                }
                 Piece::Over(_) => return Some(Fate::Spent),
                 Piece::HungUp(_) => {}
             }
