@@ -11,8 +11,9 @@ use axum::response::Response;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hearth_agent::Agent;
-use hearth_datastore::{DefinitionStore, Recorder};
+use hearth_datastore::{Cancelled, DefinitionStore, Recorder};
 use hearth_drivers::Driver;
+use hearth_models::{AppId, CallId, Error};
 use hearth_queue::Queue;
 use http::header::ALLOW;
 use http::{HeaderValue, Method, request};
@@ -103,6 +104,26 @@ impl Api {
         changed.unwrap_or_else(|error| Err(Failed::internal(error)))
     }
 
+    /// Cancels a queued call of this app: one that waits will not run, one that runs is stopped as far as that goes.
+    ///
+    /// # Errors
+    /// There is no such call, it has ended, or somebody waits for it.
+    pub(crate) async fn cancel(self: &Arc<Self>, app: AppId, id: CallId) -> Result<(), Failed> {
+        let cancelling = self.change(async move |api| match api.queue.cancel(app, id).await {
+            Err(hearth_datastore::Error::Model(Error::CallNotFound)) => {
+                // What somebody waits for is stored when it has ended. Until then the recorder knows of it.
+                let call = api.recorder.call(app, id).await?;
+                Ok(if call.status().is_final() { Cancelled::Ended } else { Cancelled::NotQueued })
+            }
+            met => Ok(met?),
+        });
+        match cancelling.await? {
+            Cancelled::Waiting | Cancelled::Running(_) => Ok(()),
+            Cancelled::Ended => Err(Error::CallEnded.into()),
+            Cancelled::NotQueued => Err(Error::CallNotQueued.into()),
+        }
+    }
+
     /// An embedder's endpoint, if there is one. Operators have none.
     fn endpoint(&self, door: Door, method: &Method, path: &str) -> Option<Found> {
         (door == Door::Public).then(|| self.extensions.endpoints.find(method, path))?
@@ -114,7 +135,7 @@ impl Api {
     }
 }
 
-type Limited = Result<ClientBody, hearth_models::Error>;
+type Limited = Result<ClientBody, Error>;
 
 /// When the head of a request was there; left in it for its call's trace.
 #[derive(Clone, Copy, Debug)]
@@ -281,7 +302,7 @@ async fn manage(
         Operation::RedriveCall(call) => dead_calls::redrive(api, call).await,
         // Dispatched before, because they take the request apart themselves.
         Operation::Invoke { .. } | Operation::InvokeFn(_) | Operation::CallTrigger { .. } | Operation::V2(_) => {
-            Err(hearth_models::Error::PathNotFound.into())
+            Err(Error::PathNotFound.into())
         }
     }
 }

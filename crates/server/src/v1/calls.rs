@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use hearth_datastore::Cancelled;
 use hearth_models::{App, CallId, Error};
 use serde::Serialize;
 
@@ -51,17 +50,11 @@ pub(crate) async fn log(api: &Api, call: CallRef<'_>) -> Result<Response, Failed
     })?)
 }
 
-/// DELETE `/v1/apps/:app/calls/:call`: a call that waits will not run, one that runs is stopped as far as that goes.
+/// DELETE `/v1/apps/:app/calls/:call`
 pub(crate) async fn cancel(api: &Arc<Api>, call: CallRef<'_>) -> Result<Response, Failed> {
     let (app, id) = find(api, call, Error::CallNotFound).await?;
-    let cancelled = api.change(move |api| async move { Ok(api.queue.cancel(app.id, id).await?) }).await?;
-    match cancelled {
-        Cancelled::Waiting | Cancelled::Running(_) => {
-            Ok(json::reply(&Message { message: "Successfully cancelled call" })?)
-        }
-        Cancelled::Ended => Err(Error::CallEnded.into()),
-        Cancelled::NotQueued => Err(Error::CallNotQueued.into()),
-    }
+    api.cancel(app.id, id).await?;
+    Ok(json::reply(&Message { message: "Successfully cancelled call" })?)
 }
 
 /// The app and the id of a call. A missing app is a missing call here, as is an id that no call can have.

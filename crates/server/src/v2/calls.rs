@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use hearth_datastore::Cancelled;
+use hearth_models::v2::Error as Refusal;
 use hearth_models::{AppId, CallFilter, CallId, Cursor, Error, FnId};
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
@@ -32,8 +32,7 @@ type Found = (AppId, Option<FnId>);
 pub(super) async fn list(api: &Api, owner: Owner<'_>, query: &Query<'_>) -> Result<Response, Failed> {
     let mut filter = query.call_filter()?;
     filter.path = None;
-    filter.cursor =
-        Some(cursor(query)?).filter(|cursor| !cursor.as_str().is_empty()).map(|cursor| cursor.as_str().to_owned());
+    filter.cursor = after(query)?.map(|call| call.to_string());
     let (app_id, fn_id) = find(api, owner).await?;
     // The calls of a function are the calls of an app with this filter.
     let asked = query.get("fn_id").map(str::parse::<FnId>).transpose();
@@ -70,17 +69,20 @@ pub(super) async fn log(api: &Api, owner: Owner<'_>, call: &str) -> Result<Respo
     Ok(response)
 }
 
-/// DELETE `…/calls/:call_id`: a call that waits will not run, one that runs is stopped as far as that goes.
+/// DELETE `…/calls/:call_id`
 pub(super) async fn cancel(api: &Arc<Api>, owner: Owner<'_>, call: &str) -> Result<Response, Failed> {
     let found = find(api, owner).await?;
     let id = parse(call, Error::CallNotFound)?;
     has(api, found, id, Error::CallNotFound).await?;
-    let cancelled = api.change(move |api| async move { Ok(api.queue.cancel(found.0, id).await?) }).await?;
-    match cancelled {
-        Cancelled::Waiting | Cancelled::Running(_) => Ok(no_content()),
-        Cancelled::Ended => Err(Error::CallEnded.into()),
-        Cancelled::NotQueued => Err(Error::CallNotQueued.into()),
-    }
+    api.cancel(found.0, id).await?;
+    Ok(no_content())
+}
+
+/// The call after which a list goes on.
+fn after(query: &Query<'_>) -> Result<Option<CallId>, Refusal> {
+    let cursor = cursor(query)?;
+    let call = Some(cursor.as_str()).filter(|text| !text.is_empty()).map(str::parse);
+    call.transpose().map_err(|_| Refusal::InvalidCursor)
 }
 
 async fn find(api: &Api, owner: Owner<'_>) -> Result<Found, Failed> {

@@ -111,3 +111,28 @@ async fn a_queued_call_is_cancelled_once() {
     }
     app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_somebody_waits_for_is_not_cancelled_by_others() {
+    let slow = http(|_| async {
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        response(200, b"done")
+    });
+    let app = Options::default().image("image", slow).start().await;
+    let app_id = make_app(&app, "app").await;
+    let fn_id = make_fn(&app, &app_id, "f", r#""image":"image","format":"http""#).await;
+    let calls = format!("/v2/fns/{fn_id}/calls");
+    let refused = async {
+        let running = app.until(&calls, |reply| reply.text().contains("\"running\"")).await.json();
+        let id = text(&running["items"][0], "id");
+        let message = "a synchronous call is cancelled by its client, who leaves";
+        app.send("DELETE", &format!("{calls}/{id}"), "").await.is_v2_error(409, message);
+        app.send("DELETE", &format!("/v1/apps/app/calls/{id}"), "").await.is_error(409, message);
+        id
+    };
+    let invoke = format!("/invoke/{fn_id}");
+    let (reply, id) = tokio::join!(app.post(&invoke, ""), refused);
+    assert_eq!((reply.text(), reply.values("fn-call-id")), ("done".to_owned(), vec![id.clone()]));
+    app.send("DELETE", &format!("{calls}/{id}"), "").await.is_v2_error(409, "Call has ended already");
+    app.stop().await;
+}

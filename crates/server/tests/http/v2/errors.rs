@@ -118,6 +118,7 @@ async fn every_row_of_apps() {
     ]);
     rows.extend(annotations("PUT", &one, ""));
     hold(&app, &rows).await;
+    println!("apps: {} rows hold", rows.len());
     assert_eq!(app.get(&one).await.json()["updated_at"], app.get(&one).await.json()["created_at"]);
     app.stop().await;
 }
@@ -179,6 +180,7 @@ async fn every_row_of_functions() {
     rows.extend(undecodable("PUT", &one));
     rows.extend(annotations("PUT", &one, ""));
     hold(&app, &rows).await;
+    println!("functions: {} rows hold", rows.len());
     app.stop().await;
 }
 
@@ -258,6 +260,7 @@ async fn every_row_of_triggers() {
     rows.extend(undecodable("PUT", &one));
     rows.extend(annotations("PUT", &one, ""));
     hold(&app, &rows).await;
+    println!("triggers: {} rows hold", rows.len());
     app.stop().await;
 }
 
@@ -285,9 +288,12 @@ async fn every_row_of_calls() {
             row("GET", &format!("{calls}?status=x"), "", 400, status),
             row("GET", &format!("{calls}?reason=x"), "", 400, "reason is not one that a call can have"),
             row("GET", &format!("{calls}?cursor=!"), "", 400, "Invalid cursor"),
+            // That of another list.
+            row("GET", &format!("{calls}?cursor=YQ"), "", 400, "Invalid cursor"),
         ]);
     }
     hold(&app, &rows).await;
+    println!("calls: {} rows hold", rows.len());
     app.stop().await;
 }
 
