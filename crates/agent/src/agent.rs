@@ -20,7 +20,7 @@ use crate::dispatch::{Dispatch, Place, Template};
 use crate::images::Images;
 use crate::listen::Listeners;
 use crate::live::LiveCall;
-use crate::metrics::{CallCounts, Held};
+use crate::metrics::{CallCounts, Held, Owner};
 use crate::outgoing::Prefix;
 use crate::slots::{Containers, Gauges, SlotKey};
 use crate::trace::CallTrace;
@@ -221,6 +221,7 @@ impl Agent {
         let (gauges, keys) = self.shared.dispatch.keys();
         let held = |(template, containers, waiting): (Arc<Template>, _, _)| Held {
             labels: template.series.labels().clone(),
+            owner: template.owner.clone(),
             containers,
             waiting,
         };
@@ -339,6 +340,7 @@ impl Shared {
             format: function.format,
             limits: function.limits,
             series: self.dispatch.metrics.of_containers(&work.invocation),
+            owner: Owner { app_id: app.id, fn_id: function.id, image_name: function.image.clone() },
         })
     }
 

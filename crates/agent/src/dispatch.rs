@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cpu::CpuMeter;
 use crate::lateness::DrainRule;
-use crate::metrics::{Metrics, Series};
+use crate::metrics::{Metrics, Owner, Series};
 use crate::slots::{
     Action, Admission, Asker, ContainerRef, Containers, Demand, Gauges, Limits, Scheduler, SlotKey, StartFailure,
     Ticket,
@@ -37,6 +37,7 @@ pub(crate) struct Template {
     pub(crate) format: Format,
     pub(crate) limits: FunctionLimits,
     pub(crate) series: Arc<Series>,
+    pub(crate) owner: Owner,
 }
 
 /// What a container is told.

@@ -1,7 +1,9 @@
 //! The agent's metrics by name, as they are registered. Names and labels of the contract stand in B.9.1, B.9.2, B.9.4.
 
 use prometheus::core::Collector;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, exponential_buckets};
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, exponential_buckets,
+};
 
 const PATH: &[&str] = &["path"];
 const APP_AND_PATH: &[&str] = &["fn_appname", "fn_path"];
@@ -66,6 +68,7 @@ pub(super) struct Families {
     pub(super) running: IntGaugeVec,
     pub(super) completed: IntCounterVec,
     pub(super) failed: IntCounterVec,
+    pub(super) total: Totals,
     /// In the order of [`Span::ALL`].
     pub(super) spans: Vec<HistogramVec>,
     /// One per measure, in the order of [`hearth_models::Metrics::named`].
@@ -74,6 +77,28 @@ pub(super) struct Families {
     pub(super) exec: HistogramVec,
     pub(super) launches: IntCounterVec,
     pub(super) launch_phases: HistogramVec,
+}
+
+/// The same of all calls, under the names of API v2 (v2 contract B.8.1). What is removed is still in them.
+#[derive(Debug)]
+pub(super) struct Totals {
+    pub(super) queued: IntGauge,
+    pub(super) running: IntGauge,
+    pub(super) calls: IntCounter,
+    pub(super) completed: IntCounter,
+    pub(super) errors: IntCounter,
+}
+
+impl Totals {
+    fn new() -> prometheus::Result<Self> {
+        Ok(Self {
+            queued: IntGauge::new("fn_queued", "Calls that wait for a container")?,
+            running: IntGauge::new("fn_running", "Calls in a container")?,
+            calls: IntCounter::new("fn_calls", "Calls that were accepted")?,
+            completed: IntCounter::new("fn_completed", "Calls that ended with an answer")?,
+            errors: IntCounter::new("fn_errors", "Calls that ended without one")?,
+        })
+    }
 }
 
 impl Families {
@@ -89,6 +114,7 @@ impl Families {
             running: gauge("fn_api_running", "Running requests by path")?,
             completed: counter("fn_api_completed", "Completed requests by path")?,
             failed: counter("fn_api_failed", "Failed requests by path")?,
+            total: Totals::new()?,
             spans: Span::ALL.into_iter().map(span).collect::<prometheus::Result<_>>()?,
             measures: hearth_models::Metrics::default()
                 .named()
@@ -126,7 +152,9 @@ impl Families {
         let counters = [&self.completed, &self.failed, &self.launches].into_iter().map(boxed);
         let single = [&self.wait, &self.exec, &self.launch_phases];
         let histograms = self.spans.iter().chain(&self.measures).chain(single).map(boxed);
-        gauges.chain(counters).chain(histograms).collect()
+        let Totals { queued, running, calls, completed, errors } = &self.total;
+        let totals = [boxed(queued), boxed(running), boxed(calls), boxed(completed), boxed(errors)];
+        gauges.chain(counters).chain(histograms).chain(totals).collect()
     }
 
     /// Nothing is left of an app's path.

@@ -21,8 +21,8 @@ use crate::{Invocation, ListenerFailures};
 use families::Families;
 
 pub(crate) use families::Span;
-pub(crate) use occupancy::Held;
 pub use occupancy::register_occupancy;
+pub(crate) use occupancy::{Held, Owner};
 pub use series::{Key, Labels, Series};
 
 /// The outcome of a phase after which the start went on.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hearth_models::{FnId, Stat, TriggerId};
 use prometheus::{Histogram, IntCounter, IntGauge};
 
-use super::families::{Families, Span};
+use super::families::{Families, Span, Totals};
 use super::{LaunchOutcome, Metrics};
 
 /// A function, and the trigger by which it is called.
@@ -85,10 +85,14 @@ impl Series {
     }
 
     pub(crate) fn queued(&self) {
+        self.families.total.calls.inc();
+        self.families.total.queued.inc();
         self.count(|calls| calls.queued.inc());
     }
 
     pub(crate) fn started(&self) {
+        self.families.total.queued.dec();
+        self.families.total.running.inc();
         self.count(|calls| {
             calls.queued.dec();
             calls.running.inc();
@@ -97,6 +101,11 @@ impl Series {
 
     /// A call ended. One that never ran only leaves the queue.
     pub(crate) fn ended(&self, started: bool, success: bool) {
+        let Totals { queued, running, completed, errors, .. } = &self.families.total;
+        let place = if started { running } else { queued };
+        place.dec();
+        let end = if success { completed } else { errors };
+        end.inc();
         self.count(|calls| {
             if !started {
                 calls.queued.dec();

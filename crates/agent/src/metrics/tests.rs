@@ -10,6 +10,14 @@ fn text(registry: &Registry) -> String {
     TextEncoder::new().encode_to_string(&registry.gather()).unwrap()
 }
 
+/// The same without what is counted of all calls, which is never taken away.
+fn of_functions(registry: &Registry) -> String {
+    let totals = ["fn_calls", "fn_completed", "fn_errors", "fn_queued", "fn_running"];
+    let total = |family: &prometheus::proto::MetricFamily| totals.contains(&family.name());
+    let families: Vec<_> = registry.gather().into_iter().filter(|family| !total(family)).collect();
+    TextEncoder::new().encode_to_string(&families).unwrap()
+}
+
 /// A call of a function of its own, of this app and path.
 fn call(app: &str, path: &str) -> Invocation {
     let mut invocation = captured(Format::Http);
@@ -49,16 +57,16 @@ fn the_series_of_a_way_are_found_again_and_follow_a_new_name() {
 fn nothing_is_left_of_what_was_removed() {
     let registry = Registry::new();
     let metrics = Metrics::register(&registry).unwrap();
-    let empty = text(&registry);
+    let empty = of_functions(&registry);
     let series = metrics.of_call(&call("app", "/a"));
     count(&series);
     assert!(text(&registry).contains("fn_api_failed{path=\"/a\"} 1\n"));
     metrics.forget(|_, labels| &*labels.app == "app");
-    assert_eq!(text(&registry), empty);
+    assert_eq!(of_functions(&registry), empty);
     // A call that ran meanwhile brings none of them back, nor does what it is the first to count.
     count(&series);
     series.took(Span::HotExec, Duration::from_millis(1));
-    assert_eq!(text(&registry), empty);
+    assert_eq!(of_functions(&registry), empty);
     assert_eq!(metrics.known(), []);
 }
 
@@ -75,4 +83,34 @@ fn what_is_removed_takes_no_series_of_others_along() {
     assert!(text.contains("fn_span_agent_submit_duration_seconds_count{fn_appname=\"other\",fn_path=\"/same\"} 1\n"));
     assert!(text.contains("hearth_call_exec_seconds_count{app=\"other\",function=\"f\"} 1\n"));
     assert!(!text.contains("\"one\""), "{text}");
+}
+
+/// What dashboards of API v2 ask for.
+#[test]
+fn all_calls_are_counted_together_and_stay_so() {
+    let registry = Registry::new();
+    let metrics = Metrics::register(&registry).unwrap();
+    let (one, other) = (metrics.of_call(&call("one", "/a")), metrics.of_call(&call("other", "/b")));
+    for series in [&one, &other, &one, &one] {
+        series.queued();
+    }
+    let holds = |counts: [u64; 5]| {
+        let names = ["fn_calls", "fn_queued", "fn_running", "fn_completed", "fn_errors"];
+        let text = text(&registry);
+        for (name, count) in names.into_iter().zip(counts) {
+            assert!(text.contains(&format!("\n{name} {count}\n")), "{name} {count}: {text}");
+        }
+    };
+    holds([4, 4, 0, 0, 0]);
+    one.started();
+    other.started();
+    holds([4, 2, 2, 0, 0]);
+    one.ended(true, true);
+    one.ended(false, false);
+    metrics.forget(|_, _| true);
+    holds([4, 1, 1, 1, 1]);
+    // They end all the same.
+    other.ended(true, false);
+    one.ended(false, false);
+    holds([4, 0, 0, 1, 3]);
 }
