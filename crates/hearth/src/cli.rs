@@ -82,10 +82,8 @@ impl FromArgMatches for Flags {
 }
 
 fn argument(setting: &'static Setting) -> Arg {
-    let variables = match setting.older {
-        Some(older) => format!("{}, {older}", setting.variable()),
-        None => setting.variable(),
-    };
+    let older: String = setting.older.iter().map(|name| format!(", {name}")).collect();
+    let variables = setting.variable() + &older;
     let help = format!("{} [default: {}] [env: {variables}]", setting.help, setting.default);
     Arg::new(setting.flag).long(setting.flag).value_name(setting.value).help(help).allow_hyphen_values(true)
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A duration: a whole number and its unit (`250us`, `30s`, `10m`).
+/// A duration: a whole number and its unit (`250us`, `30s`, `10m`), or several of them (`2m5s`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span(pub(crate) Duration);
 
@@ -24,8 +24,9 @@ impl FromStr for Span {
     type Err = Expected;
 
     fn from_str(text: &str) -> Result<Self, Expected> {
-        let (number, unit) = split(text).ok_or(SPAN)?;
-        let micros = match unit {
+        let (number, rest) = split(text).ok_or(SPAN)?;
+        let (unit, rest) = rest.split_at(rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len()));
+        let micros = match unit.trim_end() {
             "us" | "µs" => 1,
             "ms" => 1_000,
             "s" => 1_000_000,
@@ -34,7 +35,9 @@ impl FromStr for Span {
             "d" => 86_400 * 1_000_000,
             _ => return Err(SPAN),
         };
-        number.checked_mul(micros).map(|micros| Self(Duration::from_micros(micros))).ok_or(SPAN)
+        let first = number.checked_mul(micros).map(Duration::from_micros).ok_or(SPAN)?;
+        let more = if rest.is_empty() { Self(Duration::ZERO) } else { rest.parse()? };
+        first.checked_add(more.0).map(Self).ok_or(SPAN)
     }
 }
 
@@ -102,10 +105,14 @@ mod tests {
             (" 30s ", 30_000_000),
             ("2h", 7_200_000_000),
             ("30d", 2_592_000_000_000),
+            ("2m5s", 125_000_000),
+            ("1h 0m 1ms", 3_600_001_000),
         ] {
             assert_eq!(text.parse(), Ok(Span(Duration::from_micros(micros))), "{text}");
         }
-        for text in ["", "s", "30", "1.5s", "-1s", "30sec", "99999999999999999999s", "18446744073709551615h"] {
+        for text in
+            ["", "s", "30", "1.5s", "-1s", "30sec", "99999999999999999999s", "18446744073709551615h", "5s30", "1m-1s"]
+        {
             assert_eq!(text.parse::<Span>(), Err(SPAN), "{text}");
         }
     }

@@ -47,7 +47,7 @@ pub(super) fn read(reader: &mut Reader<'_>, source: &Source) -> Docker {
     let text = |setting| reader.text(setting).map(|given| given.text.to_owned());
     let mut docker = Docker {
         host: text(&table::DOCKER_HOST),
-        network: text(&table::DOCKER_NETWORK),
+        network: None,
         credentials: CredentialSources {
             docker_auth: text(&table::DOCKER_AUTH),
             docker_config: text(&table::DOCKER_CONFIG).map(PathBuf::from),
@@ -55,6 +55,11 @@ pub(super) fn read(reader: &mut Reader<'_>, source: &Source) -> Docker {
         },
         ..Docker::default()
     };
+    docker.network = reader.parse_with(&table::DOCKER_NETWORK, |text| {
+        let mut names = text.split_whitespace();
+        let name = names.next().map(str::to_owned);
+        name.filter(|_| names.next().is_none()).ok_or_else(|| "expected the name of one network".to_owned())
+    });
     let mut pids = 0;
     reader.set_positive(&table::DOCKER_PIDS, &mut pids);
     docker.pids = Some(pids).filter(|pids| *pids > 0);

@@ -88,7 +88,9 @@ impl Settings {
     /// # Errors
     /// Everything that is wrong with them.
     pub(crate) fn read(source: &Source) -> Result<Self, Invalid> {
+        let (source, unreadable) = &source.with_files();
         let mut reader = Reader::new(source);
+        unreadable.iter().for_each(|problem| reader.problem(problem.clone()));
         let data = data(&mut reader);
         refuse_what_is_not_built(&mut reader);
         let mut settings = Self {
@@ -207,7 +209,7 @@ fn recorder(reader: &mut Reader<'_>) -> Recorder {
 fn agent(reader: &mut Reader<'_>) -> hearth_agent::Settings {
     let mut agent =
         hearth_agent::Settings { memory: hearth_agent::memory_capacity(), ..hearth_agent::Settings::default() };
-    reader.set(&table::MEMORY, &mut agent.memory, |ByteSize(bytes)| bytes);
+    set_size(reader, &table::MEMORY, &mut agent.memory);
     set_count(reader, &table::CPUS, &mut agent.cpus);
     set_count(reader, &table::MAX_CONTAINERS_PER_FUNCTION, &mut agent.max_containers_per_function);
     set_count(reader, &table::MAX_WAITING_PER_FUNCTION, &mut agent.max_waiting_per_function);
@@ -218,7 +220,7 @@ fn agent(reader: &mut Reader<'_>) -> hearth_agent::Settings {
     reader.set(&table::MAX_LOG, &mut agent.max_log, in_memory);
     reader.set(&table::PREREAD, &mut agent.preread, in_memory);
     reader.set(&table::MAX_HELD_BODIES, &mut agent.max_held_bodies, in_memory);
-    reader.set(&table::MAX_RESPONSE, &mut agent.max_response, |ByteSize(bytes)| bytes);
+    set_size(reader, &table::MAX_RESPONSE, &mut agent.max_response);
     let head = reader.parse_with(&table::MAX_HDR_RESPONSE_SIZE, |text| match text.trim().parse() {
         Ok(ByteSize(0)) => Ok(agent.max_response_head),
         Ok(size @ ByteSize(0x400..=0xa0_0000)) => Ok(in_memory(size)),
@@ -252,7 +254,7 @@ fn server(reader: &mut Reader<'_>) -> hearth_server::Settings {
     };
     server.max_head = reader.parse_with(&table::MAX_REQUEST_HEAD, head).unwrap_or(server.max_head);
     reader.set(&table::MAX_API_BODY, &mut server.max_api_body, |ByteSize(bytes)| bytes);
-    reader.set(&table::MAX_REQUEST, &mut server.max_body, |ByteSize(bytes)| bytes);
+    set_size(reader, &table::MAX_REQUEST, &mut server.max_body);
     reader.set(&table::API_CORS_ORIGINS, &mut server.cors, |cors| cors);
     if let Some(headers) = reader.parse(&table::API_CORS_HEADERS) {
         server.cors = server.cors.with_headers(headers);
@@ -284,9 +286,18 @@ fn set_count(reader: &mut Reader<'_>, setting: &Setting, place: &mut usize) {
     }
 }
 
-/// A time without which the server would wait for ever, or not at all.
+/// A size of which 0 says nothing: what the contract's servers do not limit then has its default here.
+fn set_size(reader: &mut Reader<'_>, setting: &Setting, place: &mut u64) {
+    if let Some(ByteSize(bytes @ 1..)) = reader.parse(setting) {
+        *place = bytes;
+    }
+}
+
+/// A time without which the server would wait for ever, or not at all. A number alone is seconds, as the contract's servers
+/// read it (v2 contract B.4.11).
 fn set_time(reader: &mut Reader<'_>, setting: &Setting, place: &mut Duration) {
-    let time = |text: &str| match text.parse() {
+    let seconds = |text: &str| text.trim().parse().ok().map(|seconds| Span(Duration::from_secs(seconds)));
+    let time = |text: &str| match seconds(text).map_or_else(|| text.parse(), Ok) {
         Ok(Span(Duration::ZERO)) => Err("must be longer than nothing".to_owned()),
         Ok(Span(time)) => Ok(time),
         Err(error) => Err(error.to_string()),

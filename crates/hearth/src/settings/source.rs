@@ -41,23 +41,44 @@ impl fmt::Display for Invalid {
 // === impl Source ===
 
 impl Source {
-    /// The value of a setting: the flag, else `FN_…`, else the older name. Empty texts say nothing.
+    /// The value of a setting: the flag, else its own variable, else the older names. Empty texts say nothing.
     pub(super) fn get(&self, setting: &Setting) -> Option<Given<'_>> {
         if let Some(text) = self.flags.get(setting.flag) {
             return Some(Given { by: format!("--{}", setting.flag), text });
         }
         let own = setting.variable();
-        let names = std::iter::once(own.as_str()).chain(setting.older);
+        let names = std::iter::once(own.as_str()).chain(setting.older.iter().copied());
         let mut given = names.filter_map(|name| Some((name, self.environment.get(name)?)));
         let (name, text) = given.find(|(_, text)| !text.trim().is_empty())?;
         Some(Given { by: name.to_owned(), text })
     }
 
+    /// This with the values that stand in files, whose names are in variables that end in `_FILE` (v2 contract B.4.11); and
+    /// which of those files cannot be read. A value that is given itself wins.
+    pub(super) fn with_files(&self) -> (Self, Vec<String>) {
+        let (mut source, mut problems) = (self.clone(), Vec::new());
+        let names = ALL.iter().flat_map(|one| {
+            let older = one.older.iter().map(|name| (*name).to_owned());
+            std::iter::once(one.variable()).chain(older)
+        });
+        for name in names {
+            let by = format!("{name}_FILE");
+            let Some(file) = source.environment.remove(&by).filter(|file| !file.trim().is_empty()) else { continue };
+            if source.environment.get(&name).is_some_and(|text| !text.trim().is_empty()) {
+                continue;
+            }
+            match std::fs::read_to_string(file.trim()) {
+                Ok(text) => drop(source.environment.insert(name, text.trim_end().to_owned())),
+                Err(error) => problems.push(format!("bad setting {by} '{}': {error}", file.trim())),
+            }
+        }
+        (source, problems)
+    }
+
     /// Variables that look like settings and are none.
     pub(super) fn unknown(&self) -> Vec<String> {
-        let known: Vec<String> = ALL.iter().map(Setting::variable).collect();
-        let ours = self.environment.keys().filter(|name| name.starts_with("FN_"));
-        ours.filter(|name| !known.contains(name)).cloned().collect()
+        let known = |name: &str| ALL.iter().any(|one| one.older.contains(&name) || one.variable() == name);
+        self.environment.keys().filter(|name| name.starts_with("FN_") && !known(name)).cloned().collect()
     }
 }
 

@@ -1,13 +1,13 @@
 //! Every setting there is: its flag, its variables, its default and what it means. The command line, the environment,
 //! the help text and the documentation all come from here.
 
-/// One setting. Its own variable is `FN_` and the flag in capitals; some have an older name as well, which loses.
+/// One setting. Its own variable is `FN_` and the flag in capitals; some have older names as well, which lose.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Setting {
     /// The flag, without its dashes.
     pub(crate) flag: &'static str,
-    /// The name that the contract's server reads.
-    pub(crate) older: Option<&'static str>,
+    /// The names that the contract's servers read, the one that wins first.
+    pub(crate) older: &'static [&'static str],
     /// How its value is called in the help text.
     pub(crate) value: &'static str,
     /// The default as people read it.
@@ -19,11 +19,11 @@ pub(crate) struct Setting {
 
 impl Setting {
     const fn new(flag: &'static str, value: &'static str, default: &'static str, help: &'static str) -> Self {
-        Self { flag, older: None, value, default, help, secret: false }
+        Self { flag, older: &[], value, default, help, secret: false }
     }
 
-    const fn or(mut self, older: &'static str) -> Self {
-        self.older = Some(older);
+    const fn or(mut self, older: &'static [&'static str]) -> Self {
+        self.older = older;
         self
     }
 
@@ -49,18 +49,18 @@ macro_rules! settings {
 settings! {
     LISTEN = Setting::new("listen", "ADDRESS", "127.0.0.1",
         "Where to listen: an IP address, with or without a port. 0.0.0.0 is every IPv4 interface");
-    PORT = Setting::new("port", "PORT", "8080", "The port, where --listen has none. 0 lets the system choose").or("PORT");
+    PORT = Setting::new("port", "PORT", "8080", "The port, where --listen has none. 0 lets the system choose").or(&["PORT"]);
     ADMIN_LISTEN = Setting::new("admin-listen", "ADDRESS:PORT", "none",
         "Where to listen for operators, like 127.0.0.1:8081: health, metrics, and the log level, which can be changed there");
     DATA_DIR = Setting::new("data-dir", "DIR", "./data", "Where the server keeps its id, its lock and its database");
     SERVER_ID = Setting::new("server-id", "ID", "kept in the data directory",
         "Whose containers these are, over restarts: 26 characters, a ULID");
     DB_URL = Setting::new("db-url", "URL", "hearth.db in the data directory",
-        "The database: sqlite3:///absolute/path, sqlite3://relative/path, postgres://user:password@host:5432/database, or mysql:// like that (MariaDB too)").or("DB_URL").secret();
+        "The database: sqlite3:///absolute/path, sqlite3://relative/path, postgres://user:password@host:5432/database, or mysql:// like that (MariaDB too)").or(&["DB_URL"]).secret();
     LOGSTORE_URL = Setting::new("logstore-url", "URL", "the database",
-        "Where logs of calls are kept: file:///directory, s3://key:secret@host/region/bucket?ssl=true, or another database").or("LOGSTORE_URL").secret();
+        "Where logs of calls are kept: file:///directory, s3://key:secret@host/region/bucket?ssl=true, or another database").or(&["LOGSTORE_URL"]).secret();
     MQ_URL = Setting::new("mq-url", "URL", "the database",
-        "Who keeps the order of asynchronous calls: memory:// or redis://[:password@]host[:port][/database]; the calls are always in the database").or("MQ_URL").secret();
+        "Who keeps the order of asynchronous calls: memory:// or redis://[:password@]host[:port][/database]; the calls are always in the database").or(&["MQ_URL"]).secret();
     KEEP_CALLS = Setting::new("keep-calls", "TIME", "30d",
         "How long ended calls and their logs are kept; none is for ever");
     KEEP_CALLS_PER_APP = Setting::new("keep-calls-per-app", "NUMBER", "1000000",
@@ -68,47 +68,50 @@ settings! {
     WORKER_THREADS = Setting::new("worker-threads", "NUMBER", "half of the CPUs",
         "Threads that serve requests; the engine and the functions need CPUs as well");
     LOG_LEVEL = Setting::new("log-level", "LEVEL", "info",
-        "What the server logs: debug, info, warn, error, fatal or panic").or("LOG_LEVEL");
+        "What the server logs: debug, info, warn, error, fatal or panic").or(&["LOG_LEVEL"]);
     LOG_FORMAT = Setting::new("log-format", "FORMAT", "text", "How it logs: text or json");
     API_CORS_ORIGINS = Setting::new("api-cors-origins", "ORIGINS", "none",
-        "Origins of web pages that may use the API, with commas between; * is any").or("API_CORS");
+        "Origins of web pages that may use the API, with commas between; * is any").or(&["API_CORS"]);
     API_CORS_HEADERS = Setting::new("api-cors-headers", "NAMES", "Origin,Content-Length,Content-Type",
         "Headers that these pages may send, with commas between");
     PUBLIC_LB_URL = Setting::new("public-lb-url", "URL", "where they asked",
         "Where clients of API v2 are told to invoke functions, like https://functions.example.org");
     ZIPKIN_URL = Setting::new("zipkin-url", "URL", "none",
-        "Where traces go: a Zipkin, like http://zipkin:9411").or("ZIPKIN_URL").secret();
+        "Where traces go: a Zipkin, like http://zipkin:9411").or(&["ZIPKIN_URL"]).secret();
     OTLP_URL = Setting::new("otlp-url", "URL", "none",
-        "Where traces go too: a collector that speaks OTLP over HTTP, like http://collector:4318").or("OTEL_EXPORTER_OTLP_ENDPOINT").secret();
+        "Where traces go too: a collector that speaks OTLP over HTTP, like http://collector:4318").or(&["OTEL_EXPORTER_OTLP_ENDPOINT"]).secret();
     OTLP_HEADERS = Setting::new("otlp-headers", "NAME=VALUE,...", "none",
-        "Headers for that collector, with commas between").or("OTEL_EXPORTER_OTLP_HEADERS").secret();
+        "Headers for that collector, with commas between").or(&["OTEL_EXPORTER_OTLP_HEADERS"]).secret();
     TRACE_SHARE = Setting::new("trace-share", "NUMBER", "1",
         "Share of the calls that are traced, from 0 to 1, of those whose clients do not say");
 
     MAX_CONNECTIONS = Setting::new("max-connections", "NUMBER", "10000", "Connections at a time");
     HEADER_TIMEOUT = Setting::new("header-timeout", "TIME", "30s",
-        "Time for a client to send the head of a request, and for an idle connection to be used again");
-    BODY_TIMEOUT = Setting::new("body-timeout", "TIME", "30s", "Time for the next piece of a request body to come");
-    WRITE_TIMEOUT = Setting::new(
-        "write-timeout", "TIME", "60s", "Time for a client to take the next piece of its answer");
+        "Time for a client to send the head of a request, and for an idle connection to be used again").or(&["FN_REQUEST_HEADER_READ_TIMEOUT"]);
+    BODY_TIMEOUT = Setting::new("body-timeout", "TIME", "30s",
+        "Time for the next piece of a request body to come").or(&["FN_REQUEST_BODY_READ_TIMEOUT"]);
+    WRITE_TIMEOUT = Setting::new("write-timeout", "TIME", "60s",
+        "Time for a client to take the next piece of its answer").or(&["FN_RESPONSE_WRITE_TIMEOUT"]);
     MAX_REQUEST_HEAD = Setting::new("max-request-head", "SIZE", "64KiB",
-        "Request line and headers of a request, from 1KiB to 128KiB");
+        "Request line and headers of a request, from 1KiB to 128KiB").or(&["FN_MAX_REQUEST_HEADER_SIZE"]);
     MAX_API_BODY = Setting::new("max-api-body", "SIZE", "1MiB", "Body of a management request");
-    MAX_REQUEST = Setting::new("max-request", "SIZE", "64MiB", "Body of a request to a function");
-    MAX_RESPONSE = Setting::new("max-response", "SIZE", "64MiB", "Body of a function's answer");
+    MAX_REQUEST = Setting::new("max-request", "SIZE", "64MiB",
+        "Body of a request to a function; 0 is the default").or(&["FN_MAX_REQUEST_SIZE"]);
+    MAX_RESPONSE = Setting::new("max-response", "SIZE", "64MiB",
+        "Body of a function's answer; 0 is the default").or(&["FN_MAX_RESPONSE_SIZE"]);
     MAX_HDR_RESPONSE_SIZE = Setting::new("max-hdr-response-size", "SIZE", "64KiB",
         "Head of an answer in the formats http and http-stream, from 1KiB to 10MiB; 0 is the default");
     DRAIN_TIMEOUT = Setting::new("drain-timeout", "TIME", "30s", "Time for accepted calls to end when the server stops");
 
     DOCKER_HOST = Setting::new("docker-host", "URL", "unix:///var/run/docker.sock",
-        "The Docker engine: unix:///path or tcp://host:port").or("DOCKER_HOST");
+        "The Docker engine: unix:///path or tcp://host:port").or(&["DOCKER_HOST"]);
     DOCKER_TLS_VERIFY = Setting::new("docker-tls-verify", "FLAG", "none",
-        "TLS to the Docker engine; not built yet").or("DOCKER_TLS_VERIFY");
+        "TLS to the Docker engine; not built yet").or(&["DOCKER_TLS_VERIFY"]);
     DOCKER_AUTH = Setting::new("docker-auth", "JSON", "none",
-        "Credentials for registries, as in Docker's config.json").or("DOCKER_AUTH").secret();
+        "Credentials for registries, as in Docker's config.json").or(&["DOCKER_AUTH"]).secret();
     DOCKER_CONFIG = Setting::new("docker-config", "DIR", "~/.docker",
-        "Where a config.json with credentials is").or("DOCKER_CONFIG");
-    DOCKER_NETWORK = Setting::new("docker-network", "NAME", "the engine's", "The network of containers");
+        "Where a config.json with credentials is").or(&["DOCKER_CONFIG"]);
+    DOCKER_NETWORK = Setting::new("docker-network", "NAME", "the engine's", "The network of containers").or(&["FN_DOCKER_NETWORKS"]);
     DOCKER_PIDS = Setting::new("docker-pids", "NUMBER", "1024", "Processes and threads of one container");
     DOCKER_STATS = Setting::new("docker-stats", "SOURCE", "auto",
         "Where samples come from: auto (control groups where they are visible) or engine");
@@ -134,7 +137,7 @@ settings! {
     MAX_MESSAGE_QUEUE = Setting::new("max-message-queue", "BYTES", "819200", "Bytes in their POSIX message queues; 0 is the engine's limit");
 
     MEMORY = Setting::new("memory", "SIZE", "what is free at start",
-        "Memory that containers may reserve together");
+        "Memory that containers may reserve together; 0 is the default").or(&["FN_MAX_TOTAL_MEMORY_BYTES"]);
     CPUS = Setting::new("cpus", "NUMBER", "those there are", "CPUs of the node; decides how many containers start at once");
     CONTAINER_CPU_MILLIS = Setting::new("container-cpu-millis", "NUMBER", "no limit",
         "CPU limit of one container in thousandths of a core");
@@ -144,7 +147,7 @@ settings! {
     MAX_WAITING = Setting::new("max-waiting", "NUMBER", "10000", "Calls that may wait for a container");
     MAX_QUEUED_PER_APP = Setting::new("max-queued-per-app", "NUMBER", "100000",
         "Asynchronous calls of one app that may wait and run at a time");
-    MAX_LOG = Setting::new("max-log", "SIZE", "1MiB", "Stored log of one call");
+    MAX_LOG = Setting::new("max-log", "SIZE", "1MiB", "Stored log of one call").or(&["FN_MAX_LOG_SIZE_BYTES"]);
     PREREAD = Setting::new("preread", "SIZE", "256KiB", "How much of a request body is read before a container is asked for");
     MAX_HELD_BODIES = Setting::new("max-held-bodies", "SIZE", "256MiB",
         "What all waiting requests may hold of their bodies together");
@@ -169,8 +172,10 @@ mod tests {
     fn flags_and_variables_are_unique_and_described() {
         let flags: BTreeSet<_> = ALL.iter().map(|setting| setting.flag).collect();
         assert_eq!(flags.len(), ALL.len());
-        let older: BTreeSet<_> = ALL.iter().filter_map(|setting| setting.older).collect();
-        assert!(older.iter().all(|name| !name.starts_with("FN_")));
+        let own: BTreeSet<_> = ALL.iter().map(Setting::variable).collect();
+        let older: Vec<_> = ALL.iter().flat_map(|setting| setting.older).collect();
+        assert_eq!(older.iter().collect::<BTreeSet<_>>().len(), older.len());
+        assert!(older.iter().all(|name| !own.contains(**name)));
         assert!(ALL.iter().all(|setting| !setting.help.ends_with('.') && !setting.default.is_empty()));
     }
 
@@ -189,7 +194,7 @@ mod tests {
             "DOCKER_AUTH",
             "DOCKER_CONFIG",
         ] {
-            assert!(ALL.iter().any(|setting| setting.older == Some(name)), "{name}");
+            assert!(ALL.iter().any(|setting| setting.older.contains(&name)), "{name}");
         }
         assert_eq!(DB_URL.variable(), "FN_DB_URL");
         assert_eq!(MAX_CONNECTIONS.variable(), "FN_MAX_CONNECTIONS");
@@ -198,7 +203,7 @@ mod tests {
     /// The table of docs/configuration.md.
     fn markdown() -> String {
         let row = |setting: &Setting| {
-            let older = setting.older.map(|name| format!(", `{name}`")).unwrap_or_default();
+            let older: String = setting.older.iter().map(|name| format!(", `{name}`")).collect();
             let Setting { flag, default, help, .. } = setting;
             format!("| `--{flag}` | `{}`{older} | {default} | {help} |\n", setting.variable())
         };

@@ -165,3 +165,89 @@ fn the_default_database_is_in_the_data_directory_whatever_its_name() {
     let settings = read(&[("data-dir", "/var/lib/a?b#c%d")], &[]);
     assert_eq!(settings.data.database_url, "sqlite3:///var/lib/a%3Fb%23c%25d/hearth.db");
 }
+
+#[test]
+fn settings_that_have_another_name_in_the_contract_are_read_under_both() {
+    let contracts = [
+        ("FN_MAX_REQUEST_SIZE", "1000"),
+        ("FN_MAX_RESPONSE_SIZE", "2000"),
+        ("FN_MAX_REQUEST_HEADER_SIZE", "4096"),
+        ("FN_MAX_TOTAL_MEMORY_BYTES", "268435456"),
+        ("FN_MAX_LOG_SIZE_BYTES", "3000"),
+        ("FN_REQUEST_HEADER_READ_TIMEOUT", "7"),
+        ("FN_REQUEST_BODY_READ_TIMEOUT", "2m5s"),
+        ("FN_RESPONSE_WRITE_TIMEOUT", "500ms"),
+        ("FN_DOCKER_NETWORKS", " functions "),
+    ];
+    let settings = read(&[], &contracts);
+    let (server, agent) = (&settings.server, &settings.agent);
+    assert_eq!((server.max_body, server.max_head), (1000, 4096));
+    assert_eq!((agent.max_response, agent.memory, agent.max_log), (2000, 256 << 20, 3000));
+    assert_eq!(server.header_timeout, Duration::from_secs(7));
+    assert_eq!(server.body_timeout, Duration::from_secs(125));
+    assert_eq!(server.write_timeout, Duration::from_millis(500));
+    assert_eq!(settings.docker.network.as_deref(), Some("functions"));
+    assert_eq!(settings.warnings, [""; 0]);
+
+    let own =
+        [("FN_MAX_REQUEST", "1"), ("FN_MAX_RESPONSE", "2"), ("FN_BODY_TIMEOUT", "3s"), ("FN_DOCKER_NETWORK", "n")];
+    let settings = read(&[], &[&contracts[..], &own].concat());
+    assert_eq!((settings.server.max_body, settings.agent.max_response), (1, 2));
+    assert_eq!(settings.server.body_timeout, Duration::from_secs(3));
+    assert_eq!(settings.docker.network.as_deref(), Some("n"));
+
+    // What is not limited there has its default here.
+    let (off, defaults) = (
+        read(&[], &[("FN_MAX_REQUEST_SIZE", "0"), ("FN_MAX_RESPONSE_SIZE", "0"), ("FN_MAX_TOTAL_MEMORY_BYTES", "0")]),
+        read(&[], &[]),
+    );
+    assert_eq!((off.server.max_body, off.agent.max_response), (defaults.server.max_body, defaults.agent.max_response));
+    assert!(off.agent.memory > 0);
+    let wrong = [
+        ("FN_DOCKER_NETWORKS", "a b"),
+        ("FN_REQUEST_BODY_READ_TIMEOUT", "0"),
+        ("FN_RESPONSE_WRITE_TIMEOUT", "5x"),
+        ("FN_MAX_REQUEST_HEADER_SIZE", "1048576"),
+    ];
+    let Invalid(problems) = Settings::read(&source(&[], &wrong)).unwrap_err();
+    assert_eq!(problems.len(), 4, "{problems:#?}");
+    let networks = "bad setting FN_DOCKER_NETWORKS 'a b': expected the name of one network";
+    assert!(problems.iter().any(|problem| problem == networks), "{problems:#?}");
+}
+
+#[test]
+fn a_public_url_keeps_its_path_and_loses_one_slash() {
+    let url =
+        |text: &str| Settings::read(&source(&[], &[("FN_PUBLIC_LB_URL", text)])).map(|read| read.server.public_url);
+    for (text, kept) in [
+        ("https://lb.example/base/", "https://lb.example/base"),
+        (" http://lb.example:81 ", "http://lb.example:81"),
+        ("http://lb.example//", "http://lb.example/"),
+    ] {
+        assert_eq!(url(text), Ok(Some(kept.to_owned())));
+    }
+    assert_eq!(url(""), Ok(None));
+    assert!(url("lb.example").is_err() && url("http://a b").is_err());
+}
+
+#[test]
+fn a_value_may_stand_in_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (url, port) = (file("url", "sqlite3://secret.db\n"), file("port", "81\n"));
+    let settings = read(&[], &[("FN_DB_URL_FILE", &url), ("PORT_FILE", &port)]);
+    assert_eq!((settings.data.database_url.as_str(), settings.server.listen.port()), ("sqlite3://secret.db", 81));
+    assert_eq!(settings.warnings, [""; 0]);
+    let settings = read(&[], &[("FN_PORT", "82"), ("FN_PORT_FILE", &port)]);
+    assert_eq!(settings.server.listen.port(), 82, "a value that is given itself wins");
+    let bad = file("bad", "oracle://u:secret@h/db");
+    let wrong = source(&[], &[("FN_PORT_FILE", "/nowhere/port"), ("FN_DB_URL_FILE", &bad), ("FN_OTHER_FILE", "x")]);
+    let Invalid(problems) = Settings::read(&wrong).unwrap_err();
+    assert_eq!(problems.len(), 2, "{problems:#?}");
+    assert!(problems[0].starts_with("bad setting FN_PORT_FILE '/nowhere/port': "), "{problems:#?}");
+    assert!(!problems[1].contains("secret"), "{problems:#?}");
+}
