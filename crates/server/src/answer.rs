@@ -211,9 +211,11 @@ fn sniffed(answer: &Answer) -> Option<HeaderValue> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use futures_util::FutureExt;
     use hearth_agent::{AnswerBody, Metrics};
     use hearth_models::v2::FnPatch;
     use hearth_models::{App, Config};
+    use http_body_util::BodyExt;
     use prometheus::Registry;
     use serde_json::json;
 
@@ -304,6 +306,21 @@ mod tests {
         assert_eq!(values(&response, "x-a"), [b"1"]);
         assert_eq!(values(&response, "retry-after"), [b"15"]);
         assert_eq!(values(&response, "xxx-fxlb-wait"), [b"10.005s"]);
+    }
+
+    /// A call of API v2 waits for half a minute at least before it comes to this.
+    #[test]
+    fn a_busy_server_says_so_in_the_form_of_the_callers_api() {
+        let facts = Facts { version: Version::V2, ..facts(&[]) };
+        let id = facts.id.to_string();
+        let failure = Failure { error: Error::Busy, waited: Duration::from_secs(30) };
+        let response = facts.fail(&failure);
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(values(&response, "retry-after"), [b"15"]);
+        assert_eq!(values(&response, "fn-call-id"), [id.as_bytes()]);
+        assert!(values(&response, "fn_call_id").is_empty() && values(&response, "xxx-fxlb-wait").is_empty());
+        let body = response.into_body().collect().now_or_never().unwrap().unwrap().to_bytes();
+        assert_eq!(body, "{\"message\":\"Timed out - server too busy\"}\n");
     }
 
     #[test]

@@ -119,3 +119,39 @@ impl Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Error as AnyError;
+    use crate::{Reason, v2};
+
+    /// What functions, images and the node come to, which is no client's mistake (v2 contract B.1.12). Refusals of the
+    /// management API are held to the contract where they are answered.
+    #[test]
+    fn every_row_of_the_catalogue_has_its_status_message_and_wait() {
+        use AnyError as E;
+        let slow = "Container initialization timed out, please ensure you are using the latest fdk and check the logs";
+        let failed = "Container failed to initialize, please ensure you are using the latest fdk and check the logs";
+        let pull = |status| E::PullFailed { status, image: "i".to_owned(), detail: "d".to_owned() };
+        for (error, status, message, wait) in [
+            (E::Busy, 503, "Timed out - server too busy", Some(15)),
+            (v2::Error::CannotBeAllocated.into(), 400, "Requested CPU/Memory cannot be allocated", None),
+            (E::PullTimedOut, 504, "Image pull timed out", None),
+            (E::ResponseBodyTooLarge, 502, "function response body too large", None),
+            (E::ResponseHeaderTooLarge, 502, "function response header too large", None),
+            (E::NotReceived(Reason::BadExit), 502, "error receiving function response", None),
+            (E::FunctionFailed, 502, "function failed", None),
+            (E::InvalidResponse, 502, "invalid function response", None),
+            (E::TimedOut, 504, "Timed out", None),
+            (E::InitFailed(Reason::BadExit), 502, failed, None),
+            (E::InitTimedOut, 504, slow, None),
+            (pull(404), 404, "Failed to pull image 'i': d", None),
+            (pull(502), 502, "Failed to pull image 'i': d", None),
+            (E::Internal, 500, "internal server error", None),
+            // Of Hearth alone: no index of the database holds it.
+            (v2::Error::SourceTooLong.into(), 400, "Trigger source is too long for the database", None),
+        ] {
+            assert_eq!((error.status(), error.to_string().as_str(), error.retry_after()), (status, message, wait));
+        }
+    }
+}

@@ -6,6 +6,7 @@ use tokio::runtime::Handle;
 
 use crate::client::{Reply, raw, request};
 use crate::test_app::TestApp;
+use crate::v2::make_app;
 
 /// Cases that a busy two-core machine gets through in a few seconds.
 const CASES: u32 = 200;
@@ -31,8 +32,11 @@ fn method() -> impl Strategy<Value = &'static str> {
 
 fn path() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
-        prop::sample::select(vec!["v1", "apps", "r", "routes", "calls", "log", "app", "a", "..", ".", ""])
-            .prop_map(str::to_owned),
+        prop::sample::select(vec![
+            "v1", "v2", "apps", "fns", "triggers", "r", "t", "invoke", "routes", "calls", "log", "app", "a", "..", ".",
+            "",
+        ])
+        .prop_map(str::to_owned),
         "[!-~&&[^#?/]]{0,12}".prop_map(|text| text),
         prop::num::u8::ANY.prop_map(|byte| format!("%{byte:02X}")),
     ];
@@ -40,8 +44,19 @@ fn path() -> impl Strategy<Value = String> {
 }
 
 fn query() -> impl Strategy<Value = String> {
-    let name =
-        prop::sample::select(vec!["cursor", "per_page", "from_time", "to_time", "status", "reason", "path", "x"]);
+    let name = prop::sample::select(vec![
+        "cursor",
+        "per_page",
+        "from_time",
+        "to_time",
+        "status",
+        "reason",
+        "path",
+        "name",
+        "app_id",
+        "fn_id",
+        "x",
+    ]);
     let value = prop_oneof![
         "[!-~&&[^#]]{0,20}".prop_map(|text| text),
         any::<i128>().prop_map(|number| number.to_string()),
@@ -54,8 +69,12 @@ fn query() -> impl Strategy<Value = String> {
 
 /// Bytes that look like a request of the API more or less, and bytes that do not.
 fn body() -> impl Strategy<Value = Vec<u8>> {
-    let json = (any::<i64>(), "\\PC{0,20}", any::<bool>()).prop_map(|(number, text, app)| {
-        let value = if app {
+    let json = (any::<i64>(), "\\PC{0,20}", 0..3).prop_map(|(number, text, which)| {
+        let value = if which == 2 {
+            serde_json::json!({"name": text, "app_id": text, "fn_id": text, "image": text, "memory": number,
+                "timeout": number, "config": {&text: text}, "annotations": {&text: {&text: number}}, "type": "http",
+                "source": text, "syslog_url": text, "shape": text})
+        } else if which == 1 {
             serde_json::json!({"app": {"name": text, "config": {"a": number.to_string(), &text: null}}})
         } else {
             serde_json::json!({"route": {"path": text, "image": text, "memory": number, "timeout": number,
@@ -81,10 +100,22 @@ async fn no_path_query_or_body_breaks_the_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_query_breaks_a_list() {
     let app = TestApp::start().await;
-    app.create_app("app").await;
+    let id = make_app(&app, "app").await;
     property(&query(), async |query| {
-        for list in ["/v1/apps", "/v1/apps/app/routes", "/v1/apps/app/calls"] {
-            let target = format!("{list}?{query}");
+        let fns = format!("/v2/fns?app_id={id}");
+        let triggers = format!("/v2/triggers?app_id={id}");
+        let calls = format!("/v2/apps/{id}/calls?");
+        for list in [
+            "/v1/apps?",
+            "/v1/apps/app/routes?",
+            "/v1/apps/app/calls?",
+            "/v2/apps?",
+            "/v2/fns?",
+            &fns,
+            &triggers,
+            &calls,
+        ] {
+            let target = format!("{list}&{query}");
             prop_assume!(target.parse::<http::Uri>().is_ok());
             is_documented(&app.get(&target).await)?;
         }
@@ -134,6 +165,59 @@ async fn json_that_is_almost_right_is_invalid_and_never_a_failure() {
     ] {
         let reply = app.request(request("POST", "/v1/apps", body.to_vec())).await;
         reply.is_error(400, "Invalid JSON");
+    }
+    app.stop().await;
+}
+
+/// The members of the three objects of API v2, with what cannot be their values.
+#[tokio::test(flavor = "multi_thread")]
+async fn json_that_is_almost_right_is_invalid_at_api_v2_too() {
+    let app = TestApp::start().await;
+    let deep = "[".repeat(50_000);
+    let nested = format!("{{\"annotations\":{{\"a\":{}", "{\"b\":".repeat(50_000));
+    let unasked = format!("{{\"more\":{deep}");
+    for body in [
+        &b"\xff\xfe"[..],
+        b"\xef\xbb\xbf{\"name\":\"x\"}",
+        b"{\"name\":\"\xff\"}",
+        b"{\"name\":\"\\ud800\"}",
+        b"{\"name\":\"a\\u0000b\"}",
+        b"{\"name\":'x'}",
+        b"{\"name\":\"x\",}",
+        b"{name:\"x\"}",
+        b"{\"name\":[\"x\"]}",
+        b"{\"name\":{}}",
+        b"{\"name\":NaN}",
+        b"{\"config\":[]}",
+        b"{\"config\":{\"a\":1}}",
+        b"{\"config\":{\"a\":{}}}",
+        b"{\"annotations\":\"x\"}",
+        b"{\"annotations\":{\"a\":}}",
+        b"{\"created_at\":1}",
+        b"{\"updated_at\":\"2026-13-01T00:00:00Z\"}",
+        b"{\"updated_at\":\"2026-01-01\"}",
+        b"nul",
+        b"true",
+        b"0",
+        b"\"app\"",
+        deep.as_bytes(),
+        nested.as_bytes(),
+        unasked.as_bytes(),
+    ] {
+        for path in ["/v2/apps", "/v2/fns", "/v2/triggers"] {
+            // A trigger has no configuration, and what nobody knows is not looked at.
+            let reply = app.request(request("POST", path, body.to_vec())).await;
+            if path == "/v2/triggers" && body.starts_with(b"{\"config") {
+                reply.is_v2_error(400, "Missing App ID on Trigger");
+            } else {
+                reply.is_v2_error(400, "Invalid JSON");
+            }
+        }
+    }
+    for body in
+        ["{\"memory\":-1}", "{\"memory\":1.5}", "{\"memory\":\"1\"}", "{\"timeout\":2147483648}", "{\"timeout\":1e1}"]
+    {
+        app.post("/v2/fns", body).await.is_v2_error(400, "Invalid JSON");
     }
     app.stop().await;
 }

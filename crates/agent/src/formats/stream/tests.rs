@@ -69,6 +69,7 @@ fn a_direct_request_passes_without_what_is_the_connections_or_ours() {
         ("fn-call-id", "mine"),
         ("fn-deadline", "never"),
         ("fn-intent", "cloudevent"),
+        ("fn-invoke-type", "detached"),
         ("traceparent", "00-1-2-01"),
         ("connection", "close, X-Hop"),
         ("x-hop", "1"),
@@ -86,6 +87,7 @@ fn a_direct_request_passes_without_what_is_the_connections_or_ours() {
             "Authorization: Bearer t",
             "Content-Type: application/x-www-form-urlencoded",
             "Fn-Intent: cloudevent",
+            "Fn-Invoke-Type: detached",
             "Traceparent: 00-1-2-01",
             "User-Agent: curl/7.88.1",
         ]

@@ -74,6 +74,19 @@ async fn lists_are_sorted_paged_and_found_by_name() {
     app.stop().await;
 }
 
+/// Many clients of HTTP call what they send a form.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_request_calls_its_body_is_not_looked_at() {
+    let app = TestApp::start().await;
+    for (name, content_type) in [("a", "application/x-www-form-urlencoded"), ("b", "text/html"), ("c", "nonsense")] {
+        let mut asked = crate::client::request("POST", "/v2/apps", format!(r#"{{"name":"{name}"}}"#));
+        asked.headers_mut().insert("content-type", http::HeaderValue::from_static(content_type));
+        let reply = app.request(asked).await;
+        assert_eq!((reply.status.as_u16(), text(&reply.json(), "name")), (200, name.to_owned()));
+    }
+    app.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_app_takes_everything_along() {
     let app = TestApp::start().await;

@@ -176,6 +176,7 @@ async fn a_full_node_says_when_to_come_again() {
     let refused: Vec<&Reply> = replies.iter().filter(|reply| reply.status == 503).collect();
     assert!(!refused.is_empty());
     for reply in refused {
+        reply.is_v2_error(503, "too many calls of this function are waiting");
         assert_eq!(reply.values("retry-after"), ["15"]);
         assert_eq!(reply.values("fn-call-id").len(), 1);
     }
@@ -216,6 +217,10 @@ async fn what_a_detached_call_says_of_its_place_in_the_queue_is_checked() {
     let path = format!("/invoke/{fn_id}");
     let reply = post(&app, &path, &[("fn-invoke-type", "detached"), ("fn-priority", "3")], b"").await;
     reply.is_v2_error(400, "Fn-Priority is not 0, 1 or 2");
+    for delay in ["", "-1", "1.5", "604801", "soon"] {
+        let reply = post(&app, &path, &[("fn-invoke-type", "detached"), ("fn-delay", delay)], b"").await;
+        reply.is_v2_error(400, "Fn-Delay is not a whole number of seconds from 0 to 604800");
+    }
     for _ in 0..3 {
         let headers = [("fn-invoke-type", "detached"), ("fn-delay", "600")];
         assert_eq!(post(&app, &path, &headers, b"").await.status, 202);

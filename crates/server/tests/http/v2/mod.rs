@@ -7,6 +7,7 @@ mod doors;
 mod errors;
 mod fns;
 mod listeners;
+mod outcomes;
 mod paths;
 mod triggers;
 
