@@ -1,5 +1,7 @@
 //! What requests of API v2 ask for, and how its paths are told from those of API v1.
 
+use percent_encoding::percent_decode_str;
+
 use super::endpoints::{Endpoint, Methods};
 
 /// Which API a path is of, also one that leads nowhere: it decides the form of errors.
@@ -51,10 +53,9 @@ pub(crate) struct AnyCall<'p> {
 impl Version {
     /// The API of a path, decoded or not.
     pub(crate) fn of(path: &str) -> Self {
-        match path.split('/').nth(1) {
-            Some("v2" | "invoke" | "t") => Self::V2,
-            _ => Self::V1,
-        }
+        let first = percent_decode_str(path.split('/').nth(1).unwrap_or_default());
+        let is_v2 = ["v2", "invoke", "t"].iter().any(|name| first.clone().eq(name.bytes()));
+        if is_v2 { Self::V2 } else { Self::V1 }
     }
 }
 

@@ -33,6 +33,9 @@ async fn an_unknown_path_and_a_wrong_method_are_told_apart_by_name() {
     let head = app.send("HEAD", "/v2/apps", "").await;
     assert_eq!((head.status.as_u16(), head.body.len()), (405, 0));
     app.get("/t/%zz").await.is_v2_error(400, "Path malformed");
+    // Paths are taken decoded, and so is what tells the APIs apart.
+    app.get("/%76%32/apps?cursor=!").await.is_v2_error(400, "Invalid cursor");
+    app.get("/%74/none/f").await.is_v2_error(404, "App not found");
     app.stop().await;
 }
 
