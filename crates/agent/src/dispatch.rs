@@ -218,6 +218,7 @@ impl Dispatch {
                 ("hearth.app".to_owned(), template.series.app().to_owned()),
                 ("hearth.route".to_owned(), template.series.path().to_owned()),
             ],
+            tapped: template.format.is_hot(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The life of one hot container: started, lent to one call after the other, removed.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,36 +126,42 @@ impl Hot<'_> {
                 None => self.next().await,
             };
             match next {
-                Next::Run(work) if self.wire.settle(self.template.format) == Idle::Over => {
-                    let result = self.over().await;
-                    turn_away(work, result.as_ref());
-                    return result;
-                }
-                // Its caller left while it was handed over; dropped, it is recorded so.
-                Next::Run(work) if work.responder.is_abandoned() => {
-                    drop(work);
-                    given = self.dispatch.freed(self.at, self.handle.clone());
-                }
-                Next::Run(work) => {
-                    if let Err(error) = self.wire.connect().await {
-                        tracing::debug!(container_id = self.wire.id(), %error, "function takes no more connections");
-                        let result = self.unreachable();
-                        turn_away(work, result.as_ref());
-                        return result;
-                    }
-                    let answered = || self.dispatch.answered(self.at);
-                    if self.wire.execute(work, answered).await == Fate::Spent {
-                        return Ok(());
-                    }
-                    self.served = true;
-                    given = self.dispatch.freed(self.at, self.handle.clone());
-                }
+                Next::Run(work) => match self.run(work).await {
+                    ControlFlow::Continue(next) => given = next,
+                    ControlFlow::Break(result) => return result,
+                },
                 Next::Retire => return Ok(()),
                 Next::IdledOut | Next::Over if self.dispatch.leave(self.at) => return self.over().await,
                 // A call got this container at this very moment and is on its way.
                 Next::IdledOut | Next::Over => {}
             }
         }
+    }
+
+    /// Executes one call. Goes on with the next one, if the line has one, unless the container is of no more use.
+    async fn run(&mut self, work: Box<Work>) -> ControlFlow<Result<(), StartFailure>, Option<Box<Work>>> {
+        if self.wire.settle(self.template.format) == Idle::Over {
+            let result = self.over().await;
+            turn_away(work, result.as_ref());
+            return ControlFlow::Break(result);
+        }
+        // Its caller left while it was handed over; dropped, it is recorded so.
+        if work.responder.is_abandoned() {
+            drop(work);
+            return ControlFlow::Continue(self.dispatch.freed(self.at, self.handle.clone()));
+        }
+        if let Err(error) = self.wire.connect().await {
+            tracing::debug!(container_id = self.wire.id(), %error, "function takes no more connections");
+            let result = self.unreachable();
+            turn_away(work, result.as_ref());
+            return ControlFlow::Break(result);
+        }
+        let answered = || self.dispatch.answered(self.at);
+        if self.wire.execute(work, answered).await == Fate::Spent {
+            return ControlFlow::Break(Ok(()));
+        }
+        self.served = true;
+        ControlFlow::Continue(self.dispatch.freed(self.at, self.handle.clone()))
     }
 
     async fn next(&mut self) -> Next {

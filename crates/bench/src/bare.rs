@@ -114,6 +114,7 @@ impl Bare {
                 ("hearth.app".to_owned(), "bench".to_owned()),
                 ("hearth.route".to_owned(), "/bare".to_owned()),
             ],
+            tapped: false,
         };
         let container = self.driver.create(spec).await.context("cannot create a container")?;
         container.start().await.context("cannot start a container")

@@ -19,6 +19,7 @@ mod stats;
 use std::fmt::{self, Debug};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -39,6 +40,8 @@ pub struct Image {
     pub id: String,
     /// It declares a health check, so a container of it counts as started only once it is healthy.
     pub has_healthcheck: bool,
+    /// What a container of it runs: its entry point and command.
+    pub command: Arc<[String]>,
 }
 
 /// An image that was asked for.
@@ -75,6 +78,9 @@ pub struct ContainerSpec {
     pub cpu_millis: Option<u64>,
     /// Labels beside those that the driver sets itself, for people who look at `docker ps`.
     pub labels: Vec<(String, String)>,
+    /// More than one call is to share it, so that the log of each has to be told from that of the next: with
+    /// [`Contract::Socket`] it is to have a [`Tap`].
+    pub tapped: bool,
 }
 
 /// Runs containers on one engine.
@@ -124,9 +130,10 @@ pub struct Running {
     pub stdin: Pin<Box<dyn AsyncWrite + Send>>,
     /// The socket that the function opens, with [`Contract::Socket`].
     pub socket: Option<Box<dyn Socket>>,
-    /// What the container writes, in the order it came; ends when the container closed both streams or is gone.
+    /// What the container writes, in the order it came; ends when the container closed both streams, as far as that can be
+    /// seen, or is gone.
     pub output: BoxStream<'static, Result<Frame, Error>>,
-    /// What tells whether it has written, and where that ends; with [`Contract::Socket`], where it can be had.
+    /// What tells whether it has written, and where that ends; where it is [asked for](ContainerSpec::tapped) and can be had.
     pub tap: Option<Box<dyn Tap>>,
     /// Samples of what the container uses.
     pub stats: StatsSource,

@@ -53,6 +53,9 @@ pub struct SocketContract {
     pub keeps_user: bool,
     /// They may write to their file system.
     pub writable_root: bool,
+    /// Their logs come through the engine. Otherwise they are launched, by a program of the server, with its own pipe for
+    /// what they write, where that can be done.
+    pub engine_logs: bool,
 }
 
 /// Limits of the processes in a container; 0 is none.

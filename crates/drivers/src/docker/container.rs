@@ -10,12 +10,13 @@ use bollard::query_parameters::{CreateContainerOptionsBuilder, InspectContainerO
 use futures_util::FutureExt;
 
 use super::create::{Template, new_name};
+use super::direct::Direct;
 use super::engine::{Engine, Fault};
 use super::images::Images;
 use super::marks::Secret;
 use super::observer::Operation;
 use super::removal::{Belongings, Life, Remover};
-use super::sockets::{Directory, Listener, Sockets};
+use super::sockets::{Directory, Listener, Place, Sockets};
 use super::tap::PipeTap;
 use super::writes::Writes;
 use super::{attach, exit, health, usage};
@@ -53,9 +54,12 @@ pub(super) struct Groups {
 struct Created {
     engine: Arc<Engine>,
     groups: Arc<Groups>,
+    /// Where it is to have a tap.
     writes: Option<Writes>,
     has_healthcheck: bool,
     listener: Option<Listener>,
+    /// Where its log comes out, if that is not where the engine has it.
+    log: Option<Direct>,
     life: Life,
     input: Kept,
     guard: Guard,
@@ -66,7 +70,10 @@ struct Created {
 impl Maker {
     /// Creates a container. Must run to its end: only then is it known whether there is something to remove.
     pub(super) async fn create(&self, mut spec: ContainerSpec) -> Result<Box<dyn Container>, Error> {
-        let (mut directory, listener) = self.socket(&spec)?.unzip();
+        let (mut directory, listener, log) = match self.place(&spec)? {
+            Some(Place { directory, listener, log }) => (Some(directory), Some(listener), log),
+            None => (None, None, None),
+        };
         let created = match self.create_once(&spec, &mut directory).await {
             Err(fault) if fault.is_not_found() => {
                 spec.image = self.find_again(&spec, fault).await?;
@@ -82,17 +89,18 @@ impl Maker {
             engine: Arc::clone(&self.engine),
             groups: Arc::clone(&self.groups),
             // What else is written to stdout is answers.
-            writes: self.writes.clone().filter(|_| spec.contract == Contract::Socket),
+            writes: self.writes.clone().filter(|_| spec.tapped && spec.contract == Contract::Socket),
             has_healthcheck: spec.image.has_healthcheck,
             listener,
+            log,
             life,
             input,
             guard,
         }))
     }
 
-    /// The directory of the container's socket, if it is to have one.
-    fn socket(&self, spec: &ContainerSpec) -> Result<Option<(Directory, Listener)>, Error> {
+    /// What there has to be for the container's socket, if it is to have one.
+    fn place(&self, spec: &ContainerSpec) -> Result<Option<Place>, Error> {
         let failed = |error: io::Error| Error::Engine {
             operation: "get a socket directory",
             message: error.to_string(),
@@ -100,7 +108,11 @@ impl Maker {
         };
         match (spec.contract, &self.sockets) {
             (Contract::Pipes, _) => Ok(None),
-            (Contract::Socket, Some(sockets)) => sockets.make().map(Some).map_err(failed),
+            (Contract::Socket, Some(sockets)) => {
+                // An image that says nothing of what it runs is the engine's to refuse.
+                let with_log = spec.tapped && !spec.image.command.is_empty();
+                sockets.make(with_log).map(Some).map_err(failed)
+            }
             (Contract::Socket, None) => Err(failed(io::Error::other("there is no place for them"))),
         }
     }
@@ -109,7 +121,7 @@ impl Maker {
     async fn create_once(&self, spec: &ContainerSpec, directory: &mut Option<Directory>) -> Result<String, Fault> {
         let name = new_name();
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
-        let body = self.template.body(spec, directory.as_ref().map(|directory| directory.source.as_str()));
+        let body = self.template.body(spec, directory.as_ref());
         // The body is large and would be part of every future around this one.
         let request = Box::pin(self.engine.api().create_container(Some(options), body));
         match self.engine.call(Operation::CreateContainer, CREATE_LIMIT, request).await {
@@ -142,10 +154,10 @@ fn into_create_error(fault: Fault) -> Error {
 #[async_trait]
 impl Container for Created {
     async fn start_noting(self: Box<Self>, phases: &mut Phases) -> Result<Running, Error> {
-        let Self { engine, groups, writes, has_healthcheck, listener, life, input, guard } = *self;
+        let Self { engine, groups, writes, has_healthcheck, listener, log, life, input, guard } = *self;
         let id = guard.id().to_owned();
 
-        let writes = writes.map(|writes| (writes, Secret::draw()));
+        let writes = writes.filter(|_| log.is_none()).map(|writes| (writes, Secret::draw()));
         let secret = writes.as_ref().map(|(_, secret)| *secret);
         // Before it starts, so that nothing it writes is lost.
         phases.begin("attach");
@@ -154,7 +166,16 @@ impl Container for Created {
             .await
             .map_err(|fault| fault.into_start_error(Operation::AttachContainer))?;
         // From here on, for this may be given up as the container starts.
-        let output = input.clone().output(attached.output);
+        let (mut output, mut tap) = (attached.output, None);
+        if let Some(log) = log {
+            tap = Some(log.tap());
+            output = log.output(output).map_err(|error| Error::Engine {
+                operation: "watch a log",
+                message: error.to_string(),
+                source: None,
+            })?;
+        }
+        let output = input.clone().output(output);
         let stdin = input.input(attached.stdin);
         life.begin();
         phases.begin("start");
@@ -167,10 +188,9 @@ impl Container for Created {
         }
 
         let sampler = groups.sampler(&engine, &id).await;
-        let tap = sampler
-            .as_ref()
-            .zip(writes)
-            .and_then(|(sampler, (writes, secret))| PipeTap::open(sampler.process(), secret, &writes));
+        if let Some((sampler, (writes, secret))) = sampler.as_ref().zip(writes) {
+            tap = PipeTap::open(sampler.process(), secret, &writes).map(|tap| Box::new(tap) as _);
+        }
         let stats = match sampler {
             Some(sampler) => StatsSource::Direct(Box::new(sampler)),
             None => StatsSource::Stream(usage::stream(&engine, id.clone())),
@@ -180,7 +200,7 @@ impl Container for Created {
             stdin,
             socket: listener.map(|listener| Box::new(listener) as _),
             output,
-            tap: tap.map(|tap| Box::new(tap) as _),
+            tap,
             stats,
             exit: exit::exit(engine, id).inspect(move |_| life.end()).boxed(),
             guard,

@@ -12,6 +12,8 @@ use hearth_models::{InstanceId, ServerId};
 use ulid::Ulid;
 
 use super::config::{ProcessLimits, SocketContract};
+use super::launch::launches;
+use super::sockets::Directory;
 use crate::{ContainerSpec, Contract, SOCKET_DIRECTORY};
 
 /// The label that names the server a container belongs to.
@@ -43,11 +45,16 @@ pub(super) fn new_name() -> String {
 // === impl Template ===
 
 impl Template {
-    /// What to ask the engine for. `socket_directory` is where it finds that of the container, if it has one.
-    pub(super) fn body(&self, spec: &ContainerSpec, socket_directory: Option<&str>) -> ContainerCreateBody {
+    /// What to ask the engine for. `directory` is that of the container's socket, if it has one.
+    pub(super) fn body(&self, spec: &ContainerSpec, directory: Option<&Directory>) -> ContainerCreateBody {
         let mut body = self.common(spec);
-        match (spec.contract, socket_directory) {
-            (Contract::Socket, Some(source)) => self.listens(&mut body, source),
+        match (spec.contract, directory) {
+            (Contract::Socket, Some(directory)) => {
+                self.listens(&mut body, &directory.source);
+                if let Some(source) = directory.launch.as_ref().filter(|_| !spec.image.command.is_empty()) {
+                    launches(&mut body, &spec.image.command, source);
+                }
+            }
             (Contract::Socket, None) | (Contract::Pipes, _) => reads_stdin(&mut body),
         }
         body
@@ -69,7 +76,7 @@ impl Template {
 
     /// The contract of `http-stream` (v2 contract B.5.1).
     fn listens(&self, body: &mut ContainerCreateBody, directory: &str) {
-        let SocketContract { limits, keeps_user, writable_root } = self.socket_contract;
+        let SocketContract { limits, keeps_user, writable_root, engine_logs: _ } = self.socket_contract;
         let ProcessLimits { pids, open_files, locked_memory, pending_signals, message_queues } = limits;
         let ulimits = [
             ("nofile", open_files.into()),
@@ -157,7 +164,11 @@ mod tests {
         };
         let mut spec = ContainerSpec {
             contract: Contract::Pipes,
-            image: Image { id: "sha256:abc".to_owned(), has_healthcheck: false },
+            image: Image {
+                id: "sha256:abc".to_owned(),
+                has_healthcheck: false,
+                command: ["/fn".to_owned(), "serve".to_owned()].into(),
+            },
             env: vec![("FN_PATH".to_owned(), "/a=b".to_owned())],
             memory_bytes: 128 << 20,
             cpu_millis: Some(250),
@@ -165,6 +176,7 @@ mod tests {
                 ("hearth.function".to_owned(), "f".to_owned()),
                 (SERVER_LABEL.to_owned(), "someone else".to_owned()),
             ],
+            tapped: false,
         };
         let mut expected = json!({
             "Hostname": "vm",
@@ -213,10 +225,21 @@ mod tests {
             expected["HostConfig"].as_object_mut().unwrap().remove(key);
         }
         assert_eq!(body(&template, &spec), expected);
+
+        let launched = Directory::found_at("/d/1", Some("/d/launch"));
+        let launched = serde_json::to_value(template.body(&spec, Some(&launched))).unwrap();
+        assert_eq!(launched["Entrypoint"], json!(["/.hearth/launch", "/tmp/iofs/.hearth.log"]));
+        assert_eq!(launched["Cmd"], json!(["/fn", "serve"]));
+        let mount = without_nulls(launched["HostConfig"]["Mounts"][1].clone());
+        assert_eq!(
+            mount,
+            json!({"Type": "bind", "Source": "/d/launch", "Target": "/.hearth/launch", "ReadOnly": true})
+        );
     }
 
     fn body(template: &Template, spec: &ContainerSpec) -> Value {
-        without_nulls(serde_json::to_value(template.body(spec, Some("/d/1"))).unwrap())
+        let directory = Directory::found_at("/d/1", None);
+        without_nulls(serde_json::to_value(template.body(spec, Some(&directory))).unwrap())
     }
 
     fn without_nulls(value: Value) -> Value {

@@ -168,7 +168,11 @@ impl Images {
         let engine = &self.shared.engine;
         let request = engine.api().inspect_image(&name);
         let answer = engine.call(Operation::InspectImage, INSPECT_LIMIT, request).await?;
-        Ok(Image { has_healthcheck: has_healthcheck(&answer), id: answer.id.unwrap_or(name) })
+        Ok(Image {
+            has_healthcheck: has_healthcheck(&answer),
+            command: command(&answer),
+            id: answer.id.unwrap_or(name),
+        })
     }
 
     /// Whether the image was seen as it is now. It is then what the next who ask are told.
@@ -211,6 +215,11 @@ impl Drop for Landing {
     fn drop(&mut self) {
         self.images.lock().flights.remove(&self.reference);
     }
+}
+
+fn command(image: &ImageInspect) -> Arc<[String]> {
+    let Some(config) = &image.config else { return Arc::default() };
+    config.entrypoint.iter().chain(&config.cmd).flatten().cloned().collect()
 }
 
 fn has_healthcheck(image: &ImageInspect) -> bool {

@@ -22,7 +22,9 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tokio::net::UnixStream;
 
 use super::config::SocketConfig;
+use super::direct::Direct;
 use super::engine::Engine;
+use super::launch;
 use super::place::{self, DIRECTORY, SEE_TO_IT, Seen};
 use super::stream;
 use super::watch::{Watch, Watched};
@@ -41,6 +43,8 @@ pub(super) struct Sockets {
     engine_root: PathBuf,
     /// Options of the file system that each directory is, if it is one of its own.
     tmpfs: Option<CString>,
+    /// What launches functions, where the engine finds it; none where it does not run.
+    launch: Option<String>,
     watch: Watch,
     next: AtomicU64,
     /// Left by an earlier process, whose containers may still use them.
@@ -53,6 +57,18 @@ pub(super) struct Directory {
     path: PathBuf,
     /// Where the engine finds it.
     pub(super) source: String,
+    /// Where the engine finds what the function is launched with, if there is a pipe for its log.
+    pub(super) launch: Option<String>,
+}
+
+/// What there is for a container that listens on a socket.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) directory: Directory,
+    /// The socket that will be in it.
+    pub(super) listener: Listener,
+    /// Where its log comes out.
+    pub(super) log: Option<Direct>,
 }
 
 /// The socket of one container.
@@ -85,7 +101,10 @@ impl Sockets {
             .transpose()
             .map_err(|error| Error::Setting { name: MOUNT_OPTIONS, message: error.to_string() })?;
         let leftovers = Mutex::new(leftovers);
-        let this = Self { root, engine_root, tmpfs, watch: watch.clone(), next: AtomicU64::new(1), leftovers };
+        let launch = (!config.contract.engine_logs).then(|| launch::lay_down(&root)).flatten();
+        let launch = launch.map(|_| engine_root.join(launch::NAME).to_string_lossy().into_owned());
+        let next = AtomicU64::new(1);
+        let this = Self { root, engine_root, tmpfs, launch, watch: watch.clone(), next, leftovers };
         this.try_one(engine).await?;
         Ok((this, watch))
     }
@@ -98,7 +117,7 @@ impl Sockets {
             None => (DIRECTORY, "socket directories cannot be made"),
         };
         let setting = |error| Error::Setting { name, message: format!("{cannot}: {error}") };
-        let (directory, _listener) = self.make().map_err(setting)?;
+        let Place { directory, .. } = self.make(true).map_err(setting)?;
         let (here, there) = (self.root.display(), self.engine_root.display());
         match place::is_seen(engine, Path::new(&directory.source)).await {
             Seen::Yes => {
@@ -116,8 +135,8 @@ impl Sockets {
         Ok(())
     }
 
-    /// A fresh directory, and the socket that will be in it.
-    pub(super) fn make(&self) -> io::Result<(Directory, Listener)> {
+    /// A fresh directory with all that belongs there.
+    pub(super) fn make(&self, with_log: bool) -> io::Result<Place> {
         let (name, path) = loop {
             let name = format!("{:x}", self.next.fetch_add(1, Ordering::Relaxed));
             let path = self.root.join(&name);
@@ -128,18 +147,30 @@ impl Sockets {
                 Err(error) => return Err(error),
             }
         };
-        let directory = Directory { source: self.engine_root.join(&name).to_string_lossy().into_owned(), path };
+        let source = self.engine_root.join(&name).to_string_lossy().into_owned();
+        let mut directory = Directory { source, path, launch: None };
         if let Some(options) = &self.tmpfs {
             let flags = MountFlags::NOEXEC | MountFlags::NOSUID | MountFlags::NODEV;
             mount("tmpfs", &directory.path, "tmpfs", flags, options.as_c_str())?;
         }
         // Whatever the umask: the user in the container is another.
         fs::set_permissions(&directory.path, Permissions::from_mode(0o777))?;
+        let mut log = None;
+        if with_log && self.launch.is_some() {
+            match Direct::make(&directory.path.join(launch::PIPE)) {
+                Ok(made) => {
+                    log = Some(made);
+                    directory.launch.clone_from(&self.launch);
+                }
+                // What is written there comes through the engine instead.
+                Err(error) => tracing::warn!(%error, "there is no room for the pipe of a log in a socket directory"),
+            }
+        }
         let listener = Listener {
             directory: open(&directory.path, OFlags::DIRECTORY | OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?,
             watched: Some(self.watch.directory(&directory.path)?),
         };
-        Ok((directory, listener))
+        Ok(Place { directory, listener, log })
     }
 
     /// Removes what an earlier process left. Its containers have to be gone.
@@ -154,7 +185,8 @@ fn prepare(directory: &Path, server: ServerId) -> io::Result<(PathBuf, Vec<PathB
     fs::create_dir_all(directory)?;
     let root = fs::canonicalize(directory)?.join(server.to_string());
     DirBuilder::new().recursive(true).mode(0o700).create(&root)?;
-    let leftovers = fs::read_dir(&root)?.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    let mut leftovers = fs::read_dir(&root)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    leftovers.retain(|path| path.is_dir());
     Ok((root, leftovers))
 }
 
@@ -174,6 +206,14 @@ fn remove(path: &Path) {
 }
 
 // === impl Directory ===
+
+#[cfg(test)]
+impl Directory {
+    /// One that the engine finds at `source`.
+    pub(super) fn found_at(source: &str, launch: Option<&str>) -> Self {
+        Self { path: "/nowhere".into(), source: source.to_owned(), launch: launch.map(str::to_owned) }
+    }
+}
 
 impl Drop for Directory {
     fn drop(&mut self) {

@@ -156,7 +156,7 @@ impl Script {
         self
     }
 
-    /// What can be seen of what its containers write, where they have a socket.
+    /// What can be seen of what its containers write, where they are to have a tap.
     #[must_use]
     pub fn taps(mut self, taps: Taps) -> Self {
         self.taps = taps;
@@ -187,7 +187,7 @@ impl Script {
     }
 
     pub(super) fn image(&self) -> Image {
-        Image { id: self.image_id().to_owned(), has_healthcheck: self.has_healthcheck }
+        Image { id: self.image_id().to_owned(), has_healthcheck: self.has_healthcheck, command: Arc::default() }
     }
 
     /// Whether the image is there; whoever holds the guard is the one who pulls.

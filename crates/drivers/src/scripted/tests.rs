@@ -16,6 +16,7 @@ async fn created(driver: &ScriptedDriver) -> Result<Box<dyn Container>, Error> {
         memory_bytes: 128 << 20,
         cpu_millis: None,
         labels: Vec::new(),
+        tapped: false,
     };
     driver.create(spec).await
 }

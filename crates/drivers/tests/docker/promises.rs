@@ -129,6 +129,7 @@ async fn spec(subject: &impl Subject, does: Does) -> ContainerSpec {
         memory_bytes: 64 << 20,
         cpu_millis: None,
         labels: Vec::new(),
+        tapped: false,
     }
 }
 

@@ -53,6 +53,7 @@ impl Engine {
             memory_bytes: 64 << 20,
             cpu_millis: None,
             labels: vec![("hearth.test".to_owned(), "drivers".to_owned())],
+            tapped: false,
         }
     }
 

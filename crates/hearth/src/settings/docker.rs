@@ -84,6 +84,7 @@ fn sockets(reader: &mut Reader<'_>) -> Sockets {
     reader.set(&table::MAX_MESSAGE_QUEUE, &mut limits.message_queues, |bytes| bytes);
     contract.keeps_user = flag(reader, &table::DISABLE_UNPRIVILEGED_CONTAINERS);
     contract.writable_root = flag(reader, &table::DISABLE_READONLY_ROOTFS);
+    contract.engine_logs = flag(reader, &table::DISABLE_DIRECT_LOGS);
     let is_tmpfs = flag(reader, &table::IOFS_TMPFS);
     let text = |setting| reader.text(setting).map(|given| given.text.trim().to_owned());
     Sockets {

@@ -89,6 +89,7 @@ fn settings_of_the_contract_are_read_as_it_writes_them() {
             ("FN_HOT_PULL_TIMEOUT_MSECS", "1500"),
             ("FN_DISABLE_UNPRIVILEGED_CONTAINERS", "1"),
             ("FN_DISABLE_READONLY_ROOTFS", "T"),
+            ("FN_DISABLE_DIRECT_LOGS", "1"),
             ("FN_IOFS_TMPFS", "true"),
             ("FN_IOFS_OPTS", "size=1m,nr_inodes=16"),
         ],
@@ -98,7 +99,7 @@ fn settings_of_the_contract_are_read_as_it_writes_them() {
     assert_eq!(settings.agent.max_response_head, 4096);
     assert_eq!(settings.docker.pull_limit, Some(Duration::from_millis(1500)));
     let sockets = settings.docker.sockets;
-    assert!(sockets.contract.keeps_user && sockets.contract.writable_root);
+    assert!(sockets.contract.keeps_user && sockets.contract.writable_root && sockets.contract.engine_logs);
     assert_eq!(sockets.tmpfs.as_deref(), Some("size=1m,nr_inodes=16"));
     assert_eq!(settings.warnings, [""; 0]);
 
