@@ -24,7 +24,7 @@ enum After {
 /// The socket directories of the server.
 pub(crate) fn directories(directory: &Path, id: &str) -> Vec<PathBuf> {
     let found = std::fs::read_dir(directory.join("data/iofs").join(id)).unwrap();
-    found.map(|entry| entry.unwrap().path()).collect()
+    found.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect()
 }
 
 pub(crate) async fn has_directories(server: &Server, count: usize) {
@@ -229,18 +229,43 @@ async fn a_function_is_told_of_its_socket_and_of_the_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stdout_and_stderr_are_the_log() {
-    let server = Server::start().await;
-    server.route("/f").format("http-stream").create().await;
-    for number in 0..3 {
-        let reply = server.run("/f", &format!("stderr e{number}; print o{number}; body x")).await;
-        reply.is_answer("x");
-        let log = server.record(&reply).await.log;
-        // The engine carries them apart from each other.
-        let mut lines: Vec<_> = log.lines().collect();
-        lines.sort_unstable();
-        assert_eq!(lines, [format!("e{number}"), format!("o{number}")]);
+    // From the function, and through the engine, which carries them apart from each other.
+    for is_direct in [true, false] {
+        let options = Options::new().await.setting("FN_DISABLE_DIRECT_LOGS", if is_direct { "0" } else { "1" });
+        let server = options.start().await;
+        server.route("/f").format("http-stream").create().await;
+        for number in 0..3 {
+            let reply = server.run("/f", &format!("stderr e{number}; print o{number}; body x")).await;
+            reply.is_answer("x");
+            let log = server.record(&reply).await.log;
+            let mut lines: Vec<_> = log.lines().collect();
+            if !is_direct {
+                lines.sort_unstable();
+            }
+            assert_eq!(lines, [format!("e{number}"), format!("o{number}")]);
+        }
+        let last = server.run("/f", "stderr last words; exit 3").await;
+        assert_eq!((last.status, server.record(&last).await.log.as_str()), (502, "last words\n"));
+        server.finish().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_programs_are_forbidden_functions_run_without_being_launched() {
+    let options = Options::new().await;
+    let place = options.directory().join("noexec");
+    std::fs::create_dir(&place).unwrap();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "noexec", "tmpfs"]).arg(&place).status().unwrap();
+    assert!(mounted.success());
+    let server = options.setting("FN_IOFS_PATH", place.to_str().unwrap()).start().await;
+    server.route("/f").format("http-stream").create().await;
+    let reply = server.run("/f", "stderr line; body x").await;
+    reply.is_answer("x");
+    assert_eq!(server.record(&reply).await.log, "line\n");
+    let told = std::fs::read_to_string(server.log_path()).unwrap();
+    assert!(told.contains("functions cannot be launched from here"), "{told}");
     server.finish().await;
+    assert!(Command::new("umount").arg(&place).status().unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
