@@ -149,7 +149,7 @@ impl Images {
         match self.inspect(reference).await {
             Ok(image) => return Ok(Found { image, pulled: None }),
             Err(fault) if fault.is_not_found() => {}
-            Err(fault) => return Err(fault.into_error(Operation::InspectImage)),
+            Err(fault) => return Err(refusal(asked, fault)),
         }
         let began = Instant::now();
         self.shared.puller.pull(asked, reference).await?;
@@ -214,6 +214,17 @@ impl State {
 impl Drop for Landing {
     fn drop(&mut self) {
         self.images.lock().flights.remove(&self.reference);
+    }
+}
+
+/// Engines refuse some names of those that can be, as Docker 20.10 does where a registry has upper-case letters.
+fn refusal(asked: &str, fault: Fault) -> Error {
+    match fault {
+        // All that is asked is refused in these words by an engine that is another one since it was connected to.
+        Fault::Refused { status: 400, message } if !message.starts_with("client version ") => {
+            Error::ImageRefused { image: asked.to_owned(), status: 400, message }
+        }
+        fault => fault.into_error(Operation::InspectImage),
     }
 }
 

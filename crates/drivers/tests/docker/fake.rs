@@ -359,6 +359,29 @@ async fn a_registry_that_says_nothing_is_one_that_cannot_be_reached() {
 }
 
 #[tokio::test]
+async fn a_name_that_only_the_engine_refuses_is_no_failure_of_the_engine() {
+    let fake = Fake::new();
+    let _engine = fake.run(|asked| {
+        let asked_for = asked.strip_prefix("GET /images/")?;
+        let message = if asked_for.contains("UPPER") {
+            "no such image: UPPER/x:latest: invalid reference format: repository name must be lowercase"
+        } else {
+            "client version 1.41 is too new. Maximum supported API version is 1.40"
+        };
+        Some(Reply::json(400, &json!({ "message": message })))
+    });
+    let (driver, _) = fake.connect().await;
+    let error = within(driver.image("UPPER/x")).await.unwrap_err();
+    assert!(matches!(error, Error::ImageRefused { status: 400, .. }), "{error:?}");
+    let expected = "Failed to pull image 'UPPER/x': \
+        no such image: UPPER/x:latest: invalid reference format: repository name must be lowercase";
+    assert_eq!(error.to_string(), expected);
+    let error = within(driver.image("an/image")).await.unwrap_err();
+    assert!(matches!(error, Error::Engine { .. }), "{error:?}");
+    assert_eq!(fake.count("POST /images/create"), 0);
+}
+
+#[tokio::test]
 async fn a_pull_that_makes_progress_is_waited_for() {
     let fake = Fake::new();
     let _engine =

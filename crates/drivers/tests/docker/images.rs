@@ -120,3 +120,12 @@ async fn names_that_cannot_be_are_refused_without_asking() {
     assert!(begin.elapsed() < Duration::from_millis(100));
     engine.finish().await;
 }
+
+/// Engines differ in which names they refuse of those that can be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_the_engine_refuses_is_the_images_fault() {
+    let engine = Engine::connect().await;
+    let error = within(engine.driver.image("UPPER/x")).await.unwrap_err();
+    assert!(error.is_image(), "{error:?}");
+    engine.finish().await;
+}
