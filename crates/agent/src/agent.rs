@@ -72,7 +72,7 @@ impl Agent {
     /// Must be called on a tokio runtime; its tasks end with [`shutdown`](Self::shutdown).
     #[must_use]
     pub fn start(driver: Arc<dyn Driver>, recorder: Recorder, metrics: Arc<Metrics>, settings: Settings) -> Self {
-        let images = Images::new(Arc::clone(&driver));
+        let images = Images::new(Arc::clone(&driver), settings.allows_volumes);
         let bodies = Arc::new(Semaphore::new(settings.max_held_bodies.min(Semaphore::MAX_PERMITS)));
         let listeners = Listeners::start(settings.listeners.clone(), metrics.listener_failures().clone());
         let dispatch = Dispatch::start(driver, metrics, settings);

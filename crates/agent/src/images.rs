@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hearth_drivers::{Driver, Found};
-use hearth_models::Error;
+use hearth_models::{Error, Format};
 use tokio::time::Instant;
 
 use crate::Invocation;
@@ -18,6 +18,7 @@ const REMEMBERED: usize = 1_000;
 #[derive(Debug)]
 pub(crate) struct Images {
     driver: Arc<dyn Driver>,
+    allows_volumes: bool,
     failures: Mutex<HashMap<String, Failures>>,
 }
 
@@ -30,8 +31,9 @@ struct Failures {
 }
 
 impl Images {
-    pub(crate) fn new(driver: Arc<dyn Driver>) -> Self {
-        Self { driver, failures: Mutex::default() }
+    /// With `allows_volumes`, images of `http-stream` functions may declare volumes.
+    pub(crate) fn new(driver: Arc<dyn Driver>, allows_volumes: bool) -> Self {
+        Self { driver, allows_volumes, failures: Mutex::default() }
     }
 
     /// The image of a call's function.
@@ -44,6 +46,12 @@ impl Images {
         match self.driver.find(reference).await {
             Ok(found) => {
                 self.forget(reference);
+                // A volume is where a container whose file system is read-only may write to, as much as the disk holds.
+                // Nothing is remembered of it: in the formats of API v1, which may write anyway, the same image is fine.
+                let is_refused = found.image.has_volume && !self.allows_volumes;
+                if is_refused && invocation.function.format == Format::HttpStream {
+                    return Err(Error::ImageHasVolume);
+                }
                 Ok(found)
             }
             Err(error) => {

@@ -37,6 +37,8 @@ pub struct Settings {
     pub precise_drain: bool,
     /// How long a function that listens on a socket may take to open it, from its container's start.
     pub socket_patience: Duration,
+    /// Images of `http-stream` functions may declare volumes.
+    pub allows_volumes: bool,
     /// Upper bound of the drain window however late a container's stderr comes.
     pub max_drain: Duration,
     /// Traces calls, if any are to be traced.
@@ -62,6 +64,7 @@ impl Default for Settings {
             drain: Duration::from_micros(250),
             precise_drain: true,
             socket_patience: Duration::from_secs(5),
+            allows_volumes: false,
             max_drain: Duration::from_millis(5),
             tracer: None,
             listeners: Vec::new(),

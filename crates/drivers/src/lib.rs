@@ -40,6 +40,8 @@ pub struct Image {
     pub id: String,
     /// It declares a health check, so a container of it counts as started only once it is healthy.
     pub has_healthcheck: bool,
+    /// It declares a volume: a place that a container of it may write to and that has no limit.
+    pub has_volume: bool,
     /// What a container of it runs: its entry point and command.
     pub command: Arc<[String]>,
 }

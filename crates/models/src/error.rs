@@ -150,6 +150,9 @@ pub enum Error {
     /// An image could not be had. The status is the engine's for 4xx and 502 otherwise.
     #[error("Failed to pull image '{image}': {detail}")]
     PullFailed { status: u16, image: String, detail: String },
+    /// An image of an `http-stream` function declares a volume, and such images are not allowed.
+    #[error("image has Volume definition")]
+    ImageHasVolume,
     #[error("Image pull timed out")]
     PullTimedOut,
     /// A container of the function cannot be made or started, however often it is tried.
@@ -206,7 +209,8 @@ impl Error {
             | Self::InvalidPriority
             | Self::InvalidDelay
             | Self::InvalidLogLevel
-            | Self::InvalidPayload => 400,
+            | Self::InvalidPayload
+            | Self::ImageHasVolume => 400,
             Self::AppNotFound | Self::RouteNotFound | Self::CallNotFound | Self::LogNotFound | Self::PathNotFound => {
                 404
             }
@@ -272,7 +276,11 @@ impl Error {
             | Self::InvalidResponse
             | Self::ResponseHeaderTooLarge
             | Self::ResponseBodyTooLarge => Reason::BadOutput,
-            Self::PullFailed { .. } | Self::PullTimedOut | Self::StartFailed(_) | Self::InitTimedOut => Reason::Image,
+            Self::PullFailed { .. }
+            | Self::PullTimedOut
+            | Self::ImageHasVolume
+            | Self::StartFailed(_)
+            | Self::InitTimedOut => Reason::Image,
             Self::Busy | Self::NoCapacity(_) => Reason::NoCapacity,
             Self::Refused { .. } => Reason::ApiRequest,
             Self::ClientGone

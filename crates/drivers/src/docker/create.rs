@@ -167,6 +167,7 @@ mod tests {
             image: Image {
                 id: "sha256:abc".to_owned(),
                 has_healthcheck: false,
+                has_volume: false,
                 command: ["/fn".to_owned(), "serve".to_owned()].into(),
             },
             env: vec![("FN_PATH".to_owned(), "/a=b".to_owned())],

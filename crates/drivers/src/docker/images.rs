@@ -170,6 +170,7 @@ impl Images {
         let answer = engine.call(Operation::InspectImage, INSPECT_LIMIT, request).await?;
         Ok(Image {
             has_healthcheck: has_healthcheck(&answer),
+            has_volume: has_volume(&answer),
             command: command(&answer),
             id: answer.id.unwrap_or(name),
         })
@@ -237,4 +238,9 @@ fn has_healthcheck(image: &ImageInspect) -> bool {
     let check = image.config.as_ref().and_then(|config| config.healthcheck.as_ref());
     let test = check.and_then(|check| check.test.as_deref()).unwrap_or_default();
     !matches!(test.first().map(String::as_str), None | Some("" | "NONE"))
+}
+
+fn has_volume(image: &ImageInspect) -> bool {
+    let volumes = image.config.as_ref().and_then(|config| config.volumes.as_ref());
+    volumes.is_some_and(|volumes| !volumes.is_empty())
 }

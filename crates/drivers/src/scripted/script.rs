@@ -21,6 +21,7 @@ pub struct Program(Arc<dyn Fn(ScriptIo) -> BoxFuture<'static, Exit> + Send + Syn
 pub struct Script {
     image_id: Option<String>,
     has_healthcheck: bool,
+    has_volume: bool,
     present: Mutex<bool>,
     program: Program,
     pub(super) pull: Step,
@@ -93,6 +94,7 @@ impl Script {
         Self {
             image_id: None,
             has_healthcheck: false,
+            has_volume: false,
             present: Mutex::new(true),
             program,
             pull: Step::default(),
@@ -117,6 +119,13 @@ impl Script {
     #[must_use]
     pub fn with_healthcheck(mut self) -> Self {
         self.has_healthcheck = true;
+        self
+    }
+
+    /// The image declares a volume.
+    #[must_use]
+    pub fn with_volume(mut self) -> Self {
+        self.has_volume = true;
         self
     }
 
@@ -187,7 +196,12 @@ impl Script {
     }
 
     pub(super) fn image(&self) -> Image {
-        Image { id: self.image_id().to_owned(), has_healthcheck: self.has_healthcheck, command: Arc::default() }
+        Image {
+            id: self.image_id().to_owned(),
+            has_healthcheck: self.has_healthcheck,
+            has_volume: self.has_volume,
+            command: Arc::default(),
+        }
     }
 
     /// Whether the image is there; whoever holds the guard is the one who pulls.

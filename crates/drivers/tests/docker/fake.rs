@@ -99,7 +99,7 @@ fn in_order(asked: &str) -> Reply {
 fn spec() -> ContainerSpec {
     ContainerSpec {
         contract: Contract::Pipes,
-        image: Image { id: "sha256:1".to_owned(), has_healthcheck: false, command: Arc::default() },
+        image: Image { id: "sha256:1".to_owned(), has_healthcheck: false, has_volume: false, command: Arc::default() },
         env: Vec::new(),
         memory_bytes: 64 << 20,
         cpu_millis: None,

@@ -129,3 +129,14 @@ async fn a_name_that_the_engine_refuses_is_the_images_fault() {
     assert!(error.is_image(), "{error:?}");
     engine.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn volumes_of_an_image_are_seen_also_where_another_image_declares_them() {
+    let engine = Engine::connect().await;
+    assert!(!engine.driver.image("hearth/fixture:test").await.unwrap().has_volume);
+    let base = Built::new("base", "FROM hearth/fixture:test\nVOLUME /data");
+    let image = Built::new("v1", &format!("FROM {}", base.name));
+    assert!(engine.driver.image(&base.name).await.unwrap().has_volume);
+    assert!(engine.driver.image(&image.name).await.unwrap().has_volume);
+    engine.finish().await;
+}

@@ -96,7 +96,7 @@ fn sockets(reader: &mut Reader<'_>) -> Sockets {
 }
 
 /// A boolean as the contract has it (v2 contract B.4.12).
-fn flag(reader: &mut Reader<'_>, setting: &Setting) -> bool {
+pub(super) fn flag(reader: &mut Reader<'_>, setting: &Setting) -> bool {
     let read = |text: &str| match text.trim() {
         "1" | "t" | "T" | "true" | "True" | "TRUE" => Ok(true),
         "0" | "f" | "F" | "false" | "False" | "FALSE" => Ok(false),

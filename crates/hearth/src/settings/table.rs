@@ -127,6 +127,8 @@ settings! {
         "http-stream functions run as the user that their image names, with the engine's default capabilities");
     DISABLE_READONLY_ROOTFS = Setting::new("disable-readonly-rootfs", "FLAG", "false",
         "http-stream functions may write to the file system of their container");
+    IMAGE_ENABLE_VOLUME = Setting::new("image-enable-volume", "FLAG", "false",
+        "Images of http-stream functions may declare volumes");
     DISABLE_DIRECT_LOGS = Setting::new("disable-direct-logs", "FLAG", "false",
         "What http-stream functions log goes through the engine, which takes longer; their entry point stays as their image has it");
     HOT_PULL_TIMEOUT_MSECS = Setting::new("hot-pull-timeout-msecs", "NUMBER", "600000", "Milliseconds for the pull of one image");

@@ -90,6 +90,7 @@ fn settings_of_the_contract_are_read_as_it_writes_them() {
             ("FN_DISABLE_UNPRIVILEGED_CONTAINERS", "1"),
             ("FN_DISABLE_READONLY_ROOTFS", "T"),
             ("FN_DISABLE_DIRECT_LOGS", "1"),
+            ("FN_IMAGE_ENABLE_VOLUME", "true"),
             ("FN_IOFS_TMPFS", "true"),
             ("FN_IOFS_OPTS", "size=1m,nr_inodes=16"),
         ],
@@ -97,6 +98,7 @@ fn settings_of_the_contract_are_read_as_it_writes_them() {
     let cors: hearth_server::Cors = "*".parse().unwrap();
     assert_eq!(settings.server.cors, cors.with_headers("X-Own".parse().unwrap()));
     assert_eq!(settings.agent.max_response_head, 4096);
+    assert!(settings.agent.allows_volumes);
     assert_eq!(settings.docker.pull_limit, Some(Duration::from_millis(1500)));
     let sockets = settings.docker.sockets;
     assert!(sockets.contract.keeps_user && sockets.contract.writable_root && sockets.contract.engine_logs);
@@ -107,6 +109,7 @@ fn settings_of_the_contract_are_read_as_it_writes_them() {
         read(&[], &[("FN_MAX_HDR_RESPONSE_SIZE", "0"), ("FN_IOFS_TMPFS", "False"), ("FN_IOFS_OPTS", "size=1m")]);
     assert_eq!(defaults.agent.max_response_head, 64 * 1024);
     assert_eq!(defaults.docker.sockets.tmpfs, None);
+    assert!(!defaults.agent.allows_volumes);
     let wrong = [("FN_IOFS_TMPFS", "yes"), ("FN_MAX_HDR_RESPONSE_SIZE", "11MiB"), ("FN_API_CORS_HEADERS", "A B:")];
     assert_eq!(Settings::read(&source(&[], &wrong)).unwrap_err().0.len(), 3);
 }

@@ -136,6 +136,7 @@ mod tests {
         for (error, status, message, wait) in [
             (E::Busy, 503, "Timed out - server too busy", Some(15)),
             (v2::Error::CannotBeAllocated.into(), 400, "Requested CPU/Memory cannot be allocated", None),
+            (E::ImageHasVolume, 400, "image has Volume definition", None),
             (E::PullTimedOut, 504, "Image pull timed out", None),
             (E::ResponseBodyTooLarge, 502, "function response body too large", None),
             (E::ResponseHeaderTooLarge, 502, "function response header too large", None),

@@ -211,6 +211,7 @@ async fn every_row_of_an_image_that_cannot_be_had_or_started() {
         row(refuses(missing), 404, "Failed to pull image 'acme/f': no such image", image_is_it),
         row(refuses(unreachable), 502, "Failed to pull image 'acme/f': no route to host", image_is_it),
         row(refuses(invalid), 400, "Failed to pull image 'acme/f': too long", image_is_it),
+        row(Script::new(stream_echo()).with_volume(), 400, "image has Volume definition", image_is_it),
         row(refuses(slow), 504, "Image pull timed out", image_is_it),
         row(
             start(DriverError::Create { message: "no command specified".to_owned() }),
@@ -220,6 +221,31 @@ async fn every_row_of_an_image_that_cannot_be_had_or_started() {
         ),
     ];
     println!("images: {} rows hold at two doors", hold(rows).await);
+}
+
+/// In the formats of API v1 a function may write to its file system anyway.
+#[tokio::test(flavor = "multi_thread")]
+async fn volumes_of_an_image_are_refused_for_functions_with_a_socket_alone_and_may_be_allowed() {
+    let options = || {
+        let image = |program| Script::new(program).with_volume();
+        let mut options = Options::default();
+        options.driver = options.driver.with("stream", image(stream_echo())).with("cold", image(cat()));
+        options
+    };
+    let app = options().start().await;
+    let app_id = make_app(&app, "app").await;
+    let cold = make_fn(&app, &app_id, "cold", r#""image":"cold","format":"default""#).await;
+    app.create_route(r#""path":"/cold","image":"cold""#).await;
+    for path in [format!("/invoke/{cold}"), "/r/app/cold".to_owned()] {
+        let reply = app.post(&path, "in").await;
+        assert_eq!((reply.status.as_u16(), reply.text().as_str()), (200, "in"), "{path}");
+    }
+    app.stop().await;
+    let app = options().agent(|agent| agent.allows_volumes = true).start().await;
+    let app_id = make_app(&app, "app").await;
+    let stream = make_fn(&app, &app_id, "stream", r#""image":"stream""#).await;
+    assert_eq!(app.post(&format!("/invoke/{stream}"), "in").await.text(), "in");
+    app.stop().await;
 }
 
 /// A status that a function frames is the answer to a request. An invocation has none.
