@@ -12,7 +12,7 @@ use crate::Invocation;
 use crate::background::{Attempt, Ended, is_result};
 use crate::listen::Line;
 use crate::log::CallLog;
-use crate::metrics::{Metrics, Series, Span};
+use crate::metrics::{End, Metrics, Series, Span};
 use crate::timeline::Timeline;
 use crate::trace::CallTrace;
 
@@ -182,7 +182,7 @@ impl LiveCall {
         if let Err(error) = ended {
             tracing::error!(call.id = %self.call.id, %error, "a call was to be ended");
         }
-        self.series.ended(self.timeline.started.is_some(), result.is_ok());
+        self.series.ended(self.timeline.started.is_some(), End::of(result));
         self.call.stats = decimate(std::mem::take(&mut self.samples), MAX_POINTS);
         tracing::debug!(
             call.id = %self.call.id, app = self.series.app(), route = self.series.path(),
@@ -210,7 +210,7 @@ impl LiveCall {
     /// The platform failed, which is no end of a call of the queue.
     fn hand_back(&mut self, attempt: Attempt, error: &Error) {
         let started = self.timeline.started.is_some();
-        self.series.ended(started, false);
+        self.series.ended(started, End::of(Err(error)));
         self.end_trace(Instant::now(), false);
         self.recorder.forget(self.call.id);
         drop(attempt.ended.send(Ended::Failed { error: error.clone(), started }));

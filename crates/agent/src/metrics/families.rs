@@ -1,5 +1,6 @@
 //! The agent's metrics by name, as they are registered. Names and labels of the contract stand in B.9.1, B.9.2, B.9.4.
 
+use hearth_models::{Error, Reason};
 use prometheus::core::Collector;
 use prometheus::{
     HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, exponential_buckets,
@@ -79,14 +80,37 @@ pub(super) struct Families {
     pub(super) launch_phases: HistogramVec,
 }
 
+/// How a call ended, as it is counted: what its record says of that in one of a few words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Answered,
+    TimedOut,
+    Cancelled,
+    /// There was no room for it.
+    Busy,
+    Failed,
+}
+
+impl End {
+    pub(crate) const fn of(result: Result<(), &Error>) -> Self {
+        let Err(error) = result else { return Self::Answered };
+        match error.reason() {
+            Reason::Timeout => Self::TimedOut,
+            Reason::ClientRequest => Self::Cancelled,
+            Reason::NoCapacity => Self::Busy,
+            _ => Self::Failed,
+        }
+    }
+}
+
 /// The same of all calls, under the names of API v2 (v2 contract B.8.1). What is removed is still in them.
 #[derive(Debug)]
 pub(super) struct Totals {
     pub(super) queued: IntGauge,
     pub(super) running: IntGauge,
     pub(super) calls: IntCounter,
-    pub(super) completed: IntCounter,
-    pub(super) errors: IntCounter,
+    /// One for each [`End`], in their order.
+    ended: [IntCounter; 5],
 }
 
 impl Totals {
@@ -95,9 +119,18 @@ impl Totals {
             queued: IntGauge::new("fn_queued", "Calls that wait for a container")?,
             running: IntGauge::new("fn_running", "Calls in a container")?,
             calls: IntCounter::new("fn_calls", "Calls that were accepted")?,
-            completed: IntCounter::new("fn_completed", "Calls that ended with an answer")?,
-            errors: IntCounter::new("fn_errors", "Calls that ended without one")?,
+            ended: [
+                IntCounter::new("fn_completed", "Calls that ended with an answer")?,
+                IntCounter::new("fn_timeouts", "Calls that exceeded their function's timeout")?,
+                IntCounter::new("fn_canceled", "Calls that their clients gave up")?,
+                IntCounter::new("fn_server_busy", "Calls that there was no room for")?,
+                IntCounter::new("fn_errors", "Calls that ended otherwise")?,
+            ],
         })
+    }
+
+    pub(super) fn ended(&self, end: End) -> &IntCounter {
+        &self.ended[end as usize]
     }
 }
 
@@ -152,8 +185,8 @@ impl Families {
         let counters = [&self.completed, &self.failed, &self.launches].into_iter().map(boxed);
         let single = [&self.wait, &self.exec, &self.launch_phases];
         let histograms = self.spans.iter().chain(&self.measures).chain(single).map(boxed);
-        let Totals { queued, running, calls, completed, errors } = &self.total;
-        let totals = [boxed(queued), boxed(running), boxed(calls), boxed(completed), boxed(errors)];
+        let Totals { queued, running, calls, ended } = &self.total;
+        let totals = [boxed(queued), boxed(running), boxed(calls)].into_iter().chain(ended.iter().map(boxed));
         gauges.chain(counters).chain(histograms).chain(totals).collect()
     }
 

@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::{Invocation, ListenerFailures};
 use families::Families;
 
-pub(crate) use families::Span;
+pub(crate) use families::{End, Span};
 pub use occupancy::register_occupancy;
 pub(crate) use occupancy::{Held, Owner};
 pub use series::{Key, Labels, Series};

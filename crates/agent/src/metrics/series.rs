@@ -7,7 +7,7 @@ use std::time::Duration;
 use hearth_models::{FnId, Stat, TriggerId};
 use prometheus::{Histogram, IntCounter, IntGauge};
 
-use super::families::{Families, Span, Totals};
+use super::families::{End, Families, Span, Totals};
 use super::{LaunchOutcome, Metrics};
 
 /// A function, and the trigger by which it is called.
@@ -100,19 +100,18 @@ impl Series {
     }
 
     /// A call ended. One that never ran only leaves the queue.
-    pub(crate) fn ended(&self, started: bool, success: bool) {
-        let Totals { queued, running, completed, errors, .. } = &self.families.total;
+    pub(crate) fn ended(&self, started: bool, end: End) {
+        let total @ Totals { queued, running, .. } = &self.families.total;
         let place = if started { running } else { queued };
         place.dec();
-        let end = if success { completed } else { errors };
-        end.inc();
+        total.ended(end).inc();
         self.count(|calls| {
             if !started {
                 calls.queued.dec();
                 return;
             }
             calls.running.dec();
-            let counter = if success { &calls.completed } else { &calls.failed };
+            let counter = if end == End::Answered { &calls.completed } else { &calls.failed };
             counter.inc();
         });
     }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use hearth_models::Format;
+use hearth_models::{Error, Format};
 use prometheus::TextEncoder;
 
 use super::*;
@@ -10,10 +10,20 @@ fn text(registry: &Registry) -> String {
     TextEncoder::new().encode_to_string(&registry.gather()).unwrap()
 }
 
+const TOTALS: [&str; 8] = [
+    "fn_calls",
+    "fn_queued",
+    "fn_running",
+    "fn_completed",
+    "fn_errors",
+    "fn_timeouts",
+    "fn_canceled",
+    "fn_server_busy",
+];
+
 /// The same without what is counted of all calls, which is never taken away.
 fn of_functions(registry: &Registry) -> String {
-    let totals = ["fn_calls", "fn_completed", "fn_errors", "fn_queued", "fn_running"];
-    let total = |family: &prometheus::proto::MetricFamily| totals.contains(&family.name());
+    let total = |family: &prometheus::proto::MetricFamily| TOTALS.contains(&family.name());
     let families: Vec<_> = registry.gather().into_iter().filter(|family| !total(family)).collect();
     TextEncoder::new().encode_to_string(&families).unwrap()
 }
@@ -36,7 +46,7 @@ fn count(series: &Series) {
     series.took(Span::Submit, Duration::from_millis(3));
     series.sampled(&hearth_models::Stat { timestamp: hearth_models::Timestamp::now(), metrics: Default::default() });
     series.launched(LaunchOutcome::Ready);
-    series.ended(true, false);
+    series.ended(true, End::Failed);
 }
 
 #[test]
@@ -85,6 +95,14 @@ fn what_is_removed_takes_no_series_of_others_along() {
     assert!(!text.contains("\"one\""), "{text}");
 }
 
+/// The counts of [`TOTALS`].
+fn hold(registry: &Registry, counts: [u64; 8]) {
+    let text = text(registry);
+    for (name, count) in TOTALS.into_iter().zip(counts) {
+        assert!(text.contains(&format!("\n{name} {count}\n")), "{name} {count}: {text}");
+    }
+}
+
 /// What dashboards of API v2 ask for.
 #[test]
 fn all_calls_are_counted_together_and_stay_so() {
@@ -94,23 +112,45 @@ fn all_calls_are_counted_together_and_stay_so() {
     for series in [&one, &other, &one, &one] {
         series.queued();
     }
-    let holds = |counts: [u64; 5]| {
-        let names = ["fn_calls", "fn_queued", "fn_running", "fn_completed", "fn_errors"];
-        let text = text(&registry);
-        for (name, count) in names.into_iter().zip(counts) {
-            assert!(text.contains(&format!("\n{name} {count}\n")), "{name} {count}: {text}");
-        }
-    };
-    holds([4, 4, 0, 0, 0]);
+    let holds = |counts| hold(&registry, counts);
+    holds([4, 4, 0, 0, 0, 0, 0, 0]);
     one.started();
     other.started();
-    holds([4, 2, 2, 0, 0]);
-    one.ended(true, true);
-    one.ended(false, false);
+    holds([4, 2, 2, 0, 0, 0, 0, 0]);
+    one.ended(true, End::of(Ok(())));
+    one.ended(false, End::of(Err(&Error::EngineUnavailable)));
     metrics.forget(|_, _| true);
-    holds([4, 1, 1, 1, 1]);
+    holds([4, 1, 1, 1, 1, 0, 0, 0]);
     // They end all the same.
-    other.ended(true, false);
-    one.ended(false, false);
-    holds([4, 0, 0, 1, 3]);
+    other.ended(true, End::of(Err(&Error::FunctionFailed)));
+    one.ended(false, End::of(Err(&Error::Internal)));
+    holds([4, 0, 0, 1, 3, 0, 0, 0]);
+}
+
+/// Each call is counted in one of them.
+#[test]
+fn what_a_call_ended_with_is_counted_as_its_record_has_it() {
+    let registry = Registry::new();
+    let metrics = Metrics::register(&registry).unwrap();
+    let series = metrics.of_call(&call("one", "/a"));
+    let ends = |error: Error, started: bool| {
+        series.queued();
+        if started {
+            series.started();
+        }
+        series.ended(started, End::of(Err(&error)));
+    };
+    ends(Error::TimedOut, true);
+    hold(&registry, [1, 0, 0, 0, 0, 1, 0, 0]);
+    ends(Error::ClientGone, true);
+    ends(Error::BodyTimeout, false);
+    hold(&registry, [3, 0, 0, 0, 0, 1, 2, 0]);
+    ends(Error::Busy, false);
+    ends(Error::NoCapacity("too many calls wait".to_owned()), false);
+    hold(&registry, [5, 0, 0, 0, 0, 1, 2, 2]);
+    // Records call these errors.
+    ends(Error::InitTimedOut, false);
+    ends(Error::PullTimedOut, false);
+    ends(Error::ShuttingDown, false);
+    hold(&registry, [8, 0, 0, 0, 3, 1, 2, 2]);
 }

@@ -140,27 +140,35 @@ async fn a_call_that_somebody_waits_for_is_not_cancelled_by_others() {
 /// Under the names of API v2's servers.
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_tell_of_calls_and_containers_by_id() {
-    let app = Options::default().image("acme/f:1", says_hello()).start().await;
+    let app = Options::default().image("acme/f:1", says_hello()).image("hang", hang()).start().await;
     let app_id = make_app(&app, "app").await;
     let fn_id = make_fn(&app, &app_id, "f", r#""image":"acme/f:1","format":"http""#).await;
     for _ in 0..2 {
         app.post(&format!("/invoke/{fn_id}"), "").await;
     }
+    for image in ["hang", "missing"] {
+        let fields = format!(r#""image":"{image}","format":"http","timeout":1"#);
+        let failing = make_fn(&app, &app_id, image, &fields).await;
+        app.post(&format!("/invoke/{failing}"), "").await;
+    }
     let labels = format!(r#"{{app_id="{app_id}",fn_id="{fn_id}",image_name="acme/f:1"}}"#);
     let idle = format!("fn_container_idle_total{labels} 1\n");
-    let metrics = app.until("/metrics", |reply| reply.text().contains(&idle)).await.text();
+    let used = format!("fn_util_mem_used {}\n", 128 << 20);
+    let metrics =
+        app.until("/metrics", |reply| [&idle, &used].iter().all(|line| reply.text().contains(*line))).await.text();
     let (starting, busy) = (format!("fn_container_start_total{labels}"), format!("fn_container_busy_total{labels}"));
-    let used = 128 << 20;
     for line in [
-        "fn_calls 2",
+        "fn_calls 4",
         "fn_completed 2",
-        "fn_errors 0",
+        "fn_errors 1",
+        "fn_timeouts 1",
+        "fn_canceled 0",
+        "fn_server_busy 0",
         "fn_queued 0",
         "fn_running 0",
         &format!("{starting} 0"),
         &format!("{busy} 0"),
-        &format!("fn_util_mem_used {used}"),
-        &format!("fn_util_mem_avail {}", (2_u64 << 30) - used),
+        &format!("fn_util_mem_avail {}", (2_u64 << 30) - (128 << 20)),
         "fn_util_cpu_used 0",
     ] {
         assert!(metrics.lines().any(|have| have == line), "{line}: {metrics}");
