@@ -103,7 +103,8 @@ async fn the_engine_may_know_the_directory_by_another_name() {
     let server = options.setting("FN_IOFS_DOCKER_PATH", alias.to_str().unwrap()).start().await;
     server.route("/f").image(FIXTURE).format("http-stream").create().await;
     server.run("/f", "body x").await.is_answer("x");
-    let made = std::fs::read_dir(place.join(server.id())).unwrap().filter(|made| made.as_ref().unwrap().path().is_dir());
+    let made =
+        std::fs::read_dir(place.join(server.id())).unwrap().filter(|made| made.as_ref().unwrap().path().is_dir());
     assert_eq!(made.count(), 1);
     server.finish().await;
 }

@@ -1,6 +1,7 @@
 //! `http-stream`: functions that listen on a socket (v2 contract B.3), behind routes of v1.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use futures_util::future::join_all;
 use rustix::process::Signal;
@@ -252,20 +253,17 @@ async fn stdout_and_stderr_are_the_log() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_programs_are_forbidden_functions_run_without_being_launched() {
-    let options = Options::new().await;
-    let place = options.directory().join("noexec");
-    std::fs::create_dir(&place).unwrap();
-    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "noexec", "tmpfs"]).arg(&place).status().unwrap();
-    assert!(mounted.success());
-    let server = options.setting("FN_IOFS_PATH", place.to_str().unwrap()).start().await;
+    let place = tempfile::tempdir().unwrap();
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "noexec", "tmpfs"]).arg(place.path()).status();
+    assert!(mount.unwrap().success());
+    let server = Options::new().await.setting("FN_IOFS_PATH", place.path().to_str().unwrap()).start().await;
     server.route("/f").format("http-stream").create().await;
     let reply = server.run("/f", "stderr line; body x").await;
     reply.is_answer("x");
     assert_eq!(server.record(&reply).await.log, "line\n");
-    let told = std::fs::read_to_string(server.log_path()).unwrap();
+    let told = server.finish_with_errors().await;
     assert!(told.contains("functions cannot be launched from here"), "{told}");
-    server.finish().await;
-    assert!(Command::new("umount").arg(&place).status().unwrap().success());
+    assert!(Command::new("umount").arg(place.path()).status().unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
