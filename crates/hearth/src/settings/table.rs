@@ -122,7 +122,7 @@ settings! {
         "The same place as the Docker engine sees it, for a server in a container where that cannot be found out: a path on the engine's machine, or the name of a volume");
     IOFS_TMPFS = Setting::new("iofs-tmpfs", "FLAG", "false",
         "Every socket directory is a tmpfs of its own, so that its size can be limited; the server needs CAP_SYS_ADMIN for it, and the engine has to see its mounts");
-    IOFS_OPTS = Setting::new("iofs-opts", "OPTIONS", "none", "Mount options of these, like size=1m,nr_inodes=16");
+    IOFS_OPTS = Setting::new("iofs-opts", "OPTIONS", "none", "Mount options of these, like size=1m,nr_inodes=16; the pipe of a log takes an inode");
     DISABLE_UNPRIVILEGED_CONTAINERS = Setting::new("disable-unprivileged-containers", "FLAG", "false",
         "http-stream functions run as the user that their image names, with the engine's default capabilities");
     DISABLE_READONLY_ROOTFS = Setting::new("disable-readonly-rootfs", "FLAG", "false",
