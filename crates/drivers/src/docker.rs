@@ -47,7 +47,7 @@ use self::address::Address;
 use self::container::{Groups, Maker};
 use self::create::Template;
 use self::credentials::Credentials;
-use self::engine::Engine;
+use self::engine::{Engine, Fault};
 use self::images::Images;
 use self::pull::Puller;
 use self::removal::Remover;
@@ -62,6 +62,9 @@ pub use credentials::CredentialSources;
 pub use leftovers::Leftover;
 pub use observer::{Observer, Operation, Outcome, Unobserved};
 pub use place::{SEE_TO_IT, Seen, SocketPlace, socket_place};
+
+/// How long the engine may take to pause a container, or to let it go on: it writes to a control group.
+const PAUSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// A driver of one Docker engine.
 #[derive(Debug)]
@@ -118,6 +121,15 @@ impl DockerDriver {
         tasks.spawn(events::listen(Arc::clone(&engine), images.clone(), stop.clone()));
         Ok(Self { engine, images, maker, remover, sockets, tasks, stop })
     }
+
+    async fn pausing(
+        &self,
+        operation: Operation,
+        request: impl Future<Output = Result<(), impl Into<Fault>>>,
+    ) -> Result<(), Error> {
+        let done = self.engine.call(operation, PAUSE_LIMIT, request).await;
+        done.map_err(|fault| fault.into_error(operation))
+    }
 }
 
 #[async_trait]
@@ -137,6 +149,14 @@ impl Driver for DockerDriver {
                 source: Some(Arc::new(error)),
             })
         })
+    }
+
+    async fn freeze(&self, container: &str) -> Result<(), Error> {
+        self.pausing(Operation::PauseContainer, self.engine.api().pause_container(container)).await
+    }
+
+    async fn thaw(&self, container: &str) -> Result<(), Error> {
+        self.pausing(Operation::UnpauseContainer, self.engine.api().unpause_container(container)).await
     }
 
     async fn ping(&self) -> Result<(), Error> {

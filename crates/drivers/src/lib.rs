@@ -100,6 +100,13 @@ pub trait Driver: Debug + Send + Sync + 'static {
     /// Creates a container. It exists on the engine from then on, and its [`Guard`] removes it.
     async fn create(&self, spec: ContainerSpec) -> Result<Box<dyn Container>, Error>;
 
+    /// Halts every process of a running container, within seconds. Until it is [thawed](Self::thaw) it does nothing, and keeps
+    /// all it has; it can be removed as it is. After an error nobody knows whether it runs.
+    async fn freeze(&self, container: &str) -> Result<(), Error>;
+
+    /// Lets a frozen container go on where it was, within seconds. After an error nobody knows whether it does.
+    async fn thaw(&self, container: &str) -> Result<(), Error>;
+
     /// Whether the engine answers, within about two seconds.
     async fn ping(&self) -> Result<(), Error>;
 

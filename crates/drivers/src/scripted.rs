@@ -9,6 +9,7 @@
 //! on a current-thread runtime a test runs the same way every time.
 
 mod carry;
+mod freeze;
 mod io;
 mod ledger;
 pub mod programs;
@@ -75,6 +76,9 @@ struct Shared {
 struct Switch {
     token: CancellationToken,
     exit: watch::Sender<Exit>,
+    /// The program halts while this is true.
+    frozen: watch::Sender<bool>,
+    script: Arc<Script>,
 }
 
 struct Created {
@@ -188,6 +192,14 @@ impl Driver for ScriptedDriver {
         Ok(Box::new(Created { shared: Arc::clone(&self.shared), script, spec, guard }))
     }
 
+    async fn freeze(&self, container: &str) -> Result<(), Error> {
+        self.shared.turn(container, true).await
+    }
+
+    async fn thaw(&self, container: &str) -> Result<(), Error> {
+        self.shared.turn(container, false).await
+    }
+
     async fn ping(&self) -> Result<(), Error> {
         self.shared.answering()
     }
@@ -270,10 +282,11 @@ impl Container for Created {
         let taps = script.taps != Taps::None && spec.contract == Contract::Socket && spec.tapped;
         let inside = ScriptIo::new(reader, listening, frames, spec);
         let tap = inside.tap().filter(|_| taps).map(|tap| Box::new(tap) as Box<dyn Tap>);
-        let program = script.play(inside);
+        let (frozen, halts) = watch::channel(false);
+        let program = freeze::unless_frozen(script.play(inside), halts);
 
         shared.record(|ledger| ledger.start(&id));
-        let switch = Switch { token: token.clone(), exit: exit_when_killed };
+        let switch = Switch { token: token.clone(), exit: exit_when_killed, frozen, script: Arc::clone(&script) };
         lock(&shared.running).insert(id.clone(), switch);
         let (engine, stop) = (Arc::clone(&shared), token.clone());
         shared.programs.spawn(async move {

@@ -14,6 +14,8 @@ pub enum Operation {
     StartContainer,
     InspectContainer,
     WaitContainer,
+    PauseContainer,
+    UnpauseContainer,
     KillContainer,
     RemoveContainer,
     ListContainers,
@@ -46,7 +48,7 @@ pub struct Unobserved;
 
 impl Operation {
     /// Every operation there is.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::InspectImage,
         Self::PullImage,
         Self::CreateContainer,
@@ -54,6 +56,8 @@ impl Operation {
         Self::StartContainer,
         Self::InspectContainer,
         Self::WaitContainer,
+        Self::PauseContainer,
+        Self::UnpauseContainer,
         Self::KillContainer,
         Self::RemoveContainer,
         Self::ListContainers,
@@ -72,6 +76,8 @@ impl Operation {
             Self::StartContainer => "docker_start_container",
             Self::InspectContainer => "docker_inspect_container",
             Self::WaitContainer => "docker_wait_container",
+            Self::PauseContainer => "docker_pause_container",
+            Self::UnpauseContainer => "docker_unpause_container",
             Self::KillContainer => "docker_kill_container",
             Self::RemoveContainer => "docker_remove_container",
             Self::ListContainers => "docker_list_containers",
@@ -90,6 +96,8 @@ impl Operation {
             Self::StartContainer => "start the container",
             Self::InspectContainer => "inspect the container",
             Self::WaitContainer => "wait for the container",
+            Self::PauseContainer => "pause the container",
+            Self::UnpauseContainer => "unpause the container",
             Self::KillContainer => "kill the container",
             Self::RemoveContainer => "remove the container",
             Self::ListContainers => "list containers",

@@ -13,6 +13,10 @@ pub struct Ledger {
     pub created: usize,
     /// How many were ever started.
     pub started: usize,
+    /// How many times one was frozen.
+    pub freezes: usize,
+    /// How many times one was thawed.
+    pub thaws: usize,
     /// How many were removed.
     pub removed: usize,
     /// The most that ran at one time.
@@ -28,6 +32,8 @@ pub enum State {
     Created,
     /// Its program runs.
     Running,
+    /// Its program halts.
+    Frozen,
     /// Its program ended; it still occupies the engine.
     Exited,
 }
@@ -35,10 +41,16 @@ pub enum State {
 // === impl Ledger ===
 
 impl Ledger {
-    /// How many containers run now.
+    /// How many containers run now, frozen ones included.
     #[must_use]
     pub fn live(&self) -> usize {
-        self.count(State::Running)
+        self.count(State::Running) + self.frozen()
+    }
+
+    /// How many of them are frozen.
+    #[must_use]
+    pub fn frozen(&self) -> usize {
+        self.count(State::Frozen)
     }
 
     /// How many containers exist now, in whatever state.
@@ -62,6 +74,16 @@ impl Ledger {
         self.started += 1;
         self.set(id, State::Running);
         self.max_live = self.max_live.max(self.live());
+    }
+
+    pub(super) fn freeze(&mut self, id: &str) {
+        self.freezes += 1;
+        self.set(id, State::Frozen);
+    }
+
+    pub(super) fn thaw(&mut self, id: &str) {
+        self.thaws += 1;
+        self.set(id, State::Running);
     }
 
     pub(super) fn exit(&mut self, id: &str) {

@@ -27,6 +27,8 @@ pub struct Script {
     pub(super) pull: Step,
     pub(super) create: Step,
     pub(super) start: Step,
+    pub(super) freeze: Step,
+    pub(super) thaw: Step,
     pub(super) remove_takes: Duration,
     pub(super) stats: Stats,
     pub(super) taps: Taps,
@@ -100,6 +102,8 @@ impl Script {
             pull: Step::default(),
             create: Step::default(),
             start: Step::default(),
+            freeze: Step::default(),
+            thaw: Step::default(),
             remove_takes: Duration::ZERO,
             stats: Stats::default(),
             taps: Taps::default(),
@@ -148,6 +152,20 @@ impl Script {
     #[must_use]
     pub fn start(mut self, step: Step) -> Self {
         self.start = step;
+        self
+    }
+
+    /// How freezing a container goes.
+    #[must_use]
+    pub fn freeze(mut self, step: Step) -> Self {
+        self.freeze = step;
+        self
+    }
+
+    /// How thawing a container goes.
+    #[must_use]
+    pub fn thaw(mut self, step: Step) -> Self {
+        self.thaw = step;
         self
     }
 

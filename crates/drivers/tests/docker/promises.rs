@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use hearth_drivers::scripted::{Program, Script, ScriptedDriver, Step, programs};
-use hearth_drivers::{ContainerSpec, Contract, Driver, Error, Exit, Frame, Running};
+use hearth_drivers::{ContainerSpec, Contract, Driver, Error, Exit, Frame, Running, StatsSource};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Engine, FIXTURE, LIMIT, output, within};
@@ -111,6 +111,8 @@ async fn promises(subject: &impl Subject) {
     input_ends_where_its_writer_says_so_and_nowhere_else(subject).await;
     dropping_the_guard_ends_a_container(subject).await;
     an_exit_is_told_however_late_it_is_asked_for(subject).await;
+    a_frozen_container_does_nothing_and_goes_on_when_it_is_thawed(subject).await;
+    a_frozen_container_is_removed_as_any_other(subject).await;
     health_decides_about_a_start(subject).await;
     what_is_given_up_is_removed(subject).await;
     what_is_no_image_is_refused(subject).await;
@@ -172,6 +174,37 @@ async fn an_exit_is_told_however_late_it_is_asked_for(subject: &impl Subject) {
     // Both streams are closed; the process ends about now.
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(within(running.exit).await, Exit::Code(3));
+}
+
+async fn a_frozen_container_does_nothing_and_goes_on_when_it_is_thawed(subject: &impl Subject) {
+    let driver = subject.driver();
+    let mut running = start(subject, Does::Echo).await.unwrap();
+    let id = running.guard.id().to_owned();
+    within(driver.thaw(&id)).await.expect_err("it is not frozen");
+    within(driver.freeze(&id)).await.unwrap();
+    within(driver.freeze(&id)).await.expect_err("it is frozen");
+    running.stdin.write_all(b"hello").await.unwrap();
+    running.stdin.shutdown().await.unwrap();
+    let a_while = Duration::from_millis(300);
+    assert!(tokio::time::timeout(a_while, running.output.next()).await.is_err(), "it wrote something");
+    assert!(tokio::time::timeout(Duration::ZERO, &mut running.exit).await.is_err());
+    if let StatsSource::Direct(sampler) = &mut running.stats {
+        sampler.sample().expect("it is there");
+    }
+    within(driver.thaw(&id)).await.unwrap();
+    assert_eq!(output(&mut running).await, (b"hello".to_vec(), b"a line\n".to_vec()));
+    assert_eq!(within(running.exit).await, Exit::Code(3));
+    within(driver.freeze(&id)).await.expect_err("it has ended");
+}
+
+async fn a_frozen_container_is_removed_as_any_other(subject: &impl Subject) {
+    let mut running = start(subject, Does::Hang).await.unwrap();
+    let id = running.guard.id().to_owned();
+    within(subject.driver().freeze(&id)).await.unwrap();
+    drop(running.guard);
+    assert!(matches!(within(running.exit).await, Exit::Code(137) | Exit::Vanished));
+    assert!(within(running.output.next()).await.is_none());
+    within(subject.driver().thaw(&id)).await.expect_err("it is gone");
 }
 
 async fn health_decides_about_a_start(subject: &impl Subject) {

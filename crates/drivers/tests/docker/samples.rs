@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use hearth_drivers::docker::StatsFrom;
-use hearth_drivers::{Running, Sampler, StatsSource};
+use hearth_drivers::{Driver, Running, Sampler, StatsSource};
 use hearth_models::{Metrics, Stat};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep};
@@ -108,4 +108,31 @@ async fn samples_are_cheap_and_end_with_the_container() {
         sleep(Duration::from_millis(10)).await;
     }
     engine.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_sources_go_on_while_a_container_is_frozen() {
+    let near = Engine::connect().await;
+    let far = Engine::connect_with(|config| config.stats_from = StatsFrom::Engine).await;
+    let hang = [("FN_FORMAT", "default"), ("HEARTH_START", "hang")];
+    let running = near.start(&hang).await;
+    let mut sampler = direct(running.stats);
+    let watched = far.start(&hang).await;
+    let StatsSource::Stream(mut stream) = watched.stats else { panic!("not a stream") };
+    within(stream.next()).await.unwrap();
+    near.driver.freeze(running.guard.id()).await.unwrap();
+    far.driver.freeze(watched.guard.id()).await.unwrap();
+    sampler.mark();
+    for _ in 0..3 {
+        assert!(within(stream.next()).await.unwrap().metrics.mem_usage > 0);
+    }
+    let ours = sampler.sample().unwrap().metrics;
+    assert!(ours.mem_usage > 0 && ours.cpu_total == 0, "{ours:?}");
+    near.driver.thaw(running.guard.id()).await.unwrap();
+    far.driver.thaw(watched.guard.id()).await.unwrap();
+    within(stream.next()).await.unwrap();
+    sampler.sample().unwrap();
+    drop((running.guard, watched.guard));
+    near.finish().await;
+    far.finish().await;
 }

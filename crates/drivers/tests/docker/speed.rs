@@ -111,6 +111,33 @@ async fn a_round_trip_costs_no_more_than_the_clients_own() {
     engine.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_of_a_frozen_container_costs_a_thaw_more() {
+    const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi";
+    let engine = Engine::connect().await;
+    let mut running = engine.start(&[("FN_FORMAT", "http")]).await;
+    let id = running.guard.id().to_owned();
+    let (mut freezes, mut thaws, mut exchanges) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..100 {
+        let begin = Instant::now();
+        engine.driver.freeze(&id).await.unwrap();
+        freezes.push(begin.elapsed());
+        let begin = Instant::now();
+        engine.driver.thaw(&id).await.unwrap();
+        thaws.push(begin.elapsed());
+        let begin = Instant::now();
+        running.stdin.write_all(REQUEST).await.unwrap();
+        running.output.next().await.unwrap().unwrap();
+        exchanges.push(begin.elapsed());
+    }
+    for (what, mut times) in [("freeze", freezes), ("thaw", thaws), ("exchange", exchanges)] {
+        times.sort();
+        println!("{what}: p50 {:?}, p99 {:?}", times[49], times[98]);
+    }
+    drop(running.guard);
+    engine.finish().await;
+}
+
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[times.len() / 2]
