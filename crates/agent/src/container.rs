@@ -272,6 +272,13 @@ impl Wire {
         Ok(())
     }
 
+    /// The next call is to have another connection, where it has one.
+    pub(crate) fn disconnect(&mut self) {
+        if self.socket.is_some() {
+            self.hang_up();
+        }
+    }
+
     fn hang_up(&mut self) {
         self.incoming.hang_up();
         self.requests = Box::pin(tokio::io::sink());

@@ -1,5 +1,7 @@
 //! The life of one hot container: started, lent to one call after the other, removed.
 
+mod frost;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use hearth_models::{Error, Format, Reason};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
+use self::frost::Frost;
 use crate::container::{Fate, Idle, Wire};
 use crate::dispatch::{COMMANDS, Command, Dispatch, Handle, Permit, Template};
 use crate::launch::Launch;
@@ -66,7 +69,8 @@ pub(crate) async fn run(permit: Permit, template: Arc<Template>) {
     );
     let (handle, commands) = mpsc::channel(COMMANDS);
     dispatch.launched(permit.at, handle.clone());
-    let hot = Hot { dispatch: &dispatch, at: permit.at, template: &template, wire, handle, commands, served: false };
+    let (at, frost) = (permit.at, Frost::Awake);
+    let hot = Hot { dispatch: &dispatch, at, template: &template, wire, frost, handle, commands, served: false };
     let served = hot.serve().await;
     template.series.took(Span::RunHot, began.elapsed());
     if let Err(failure) = served {
@@ -89,6 +93,7 @@ struct Hot<'a> {
     at: ContainerRef,
     template: &'a Template,
     wire: Wire,
+    frost: Frost,
     handle: Handle,
     commands: mpsc::Receiver<Command>,
     /// It has been of use to a call.
@@ -140,6 +145,11 @@ impl Hot<'_> {
 
     /// Executes one call. Goes on with the next one, if the line has one, unless the container is of no more use.
     async fn run(&mut self, work: Box<Work>) -> ControlFlow<Result<(), StartFailure>, Option<Box<Work>>> {
+        if !self.thaw().await {
+            let stopped = self.dispatch.stop.is_cancelled().then(|| StartFailure::new(Error::ShuttingDown, false));
+            turn_away(work, stopped.as_ref().map_or(Ok(&()), Err));
+            return ControlFlow::Break(Ok(()));
+        }
         if self.wire.settle(self.template.format) == Idle::Over {
             let result = self.over().await;
             turn_away(work, result.as_ref());
@@ -165,15 +175,26 @@ impl Hot<'_> {
     }
 
     async fn next(&mut self) -> Next {
+        let since = Instant::now();
+        let end = since + self.template.limits.idle_timeout();
+        let freeze_at = self.dispatch.settings.freeze_idle.and_then(|time| since.checked_add(time));
+        if let Some(next) = self.freeze(freeze_at.unwrap_or(end), end).await {
+            return next;
+        }
+        self.wait(end).await.unwrap_or(Next::IdledOut)
+    }
+
+    /// Waits for what is to be done next, until `end`.
+    async fn wait(&mut self, end: Instant) -> Option<Next> {
         tokio::select! {
             biased;
-            command = self.commands.recv() => match command {
+            command = self.commands.recv() => Some(match command {
                 Some(Command::Run(work)) => Next::Run(work),
                 Some(Command::Retire) | None => Next::Retire,
-            },
-            () = self.dispatch.stop.cancelled() => Next::Retire,
-            () = self.wire.idle(self.template.format) => Next::Over,
-            () = tokio::time::sleep(self.template.limits.idle_timeout()) => Next::IdledOut,
+            }),
+            () = self.dispatch.stop.cancelled() => Some(Next::Retire),
+            () = self.wire.idle(self.template.format) => Some(Next::Over),
+            () = sleep_until(end) => None,
         }
     }
 

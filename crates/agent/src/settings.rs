@@ -39,6 +39,8 @@ pub struct Settings {
     pub socket_patience: Duration,
     /// Images of `http-stream` functions may declare volumes.
     pub allows_volumes: bool,
+    /// A container that has had nothing to do for so long is frozen until its next call. Never, without it.
+    pub freeze_idle: Option<Duration>,
     /// Upper bound of the drain window however late a container's stderr comes.
     pub max_drain: Duration,
     /// Traces calls, if any are to be traced.
@@ -65,6 +67,7 @@ impl Default for Settings {
             precise_drain: true,
             socket_patience: Duration::from_secs(5),
             allows_volumes: false,
+            freeze_idle: None,
             max_drain: Duration::from_millis(5),
             tracer: None,
             listeners: Vec::new(),

@@ -95,6 +95,11 @@ impl Wire {
         std::mem::take(&mut self.tail.foreign).iter().for_each(|bytes| work.live.log(bytes));
     }
 
+    /// Nothing is still to come of what it wrote before its last call.
+    pub(crate) fn has_whole_logs(&self) -> bool {
+        self.tail.before == [None; 2]
+    }
+
     /// The call is answered, or will not be. Waits until what the function wrote is here.
     pub(super) async fn end_log(&mut self, work: &mut Work) -> Fate {
         if self.tail.tap.is_none() {

@@ -5,6 +5,7 @@
 mod background;
 mod cold;
 mod faults;
+mod freeze;
 mod hot;
 mod isolation;
 mod launches;

@@ -230,6 +230,9 @@ fn agent(reader: &mut Reader<'_>) -> hearth_agent::Settings {
     agent.max_response_head = head.unwrap_or(agent.max_response_head);
     reader.set(&table::HOT_START_TIMEOUT_MSECS, &mut agent.socket_patience, Duration::from_millis);
     agent.allows_volumes = docker::flag(reader, &table::IMAGE_ENABLE_VOLUME);
+    reader.set(&table::FREEZE_IDLE_MSECS, &mut agent.freeze_idle, |millis: i64| {
+        u64::try_from(millis).ok().map(Duration::from_millis)
+    });
     reader.set(&table::STDERR_DRAIN, &mut agent.drain, |Span(time)| time);
     reader.set(&table::MAX_STDERR_DRAIN, &mut agent.max_drain, |Span(time)| time);
     agent

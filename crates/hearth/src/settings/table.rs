@@ -134,6 +134,8 @@ settings! {
     HOT_PULL_TIMEOUT_MSECS = Setting::new("hot-pull-timeout-msecs", "NUMBER", "600000", "Milliseconds for the pull of one image");
     HOT_START_TIMEOUT_MSECS = Setting::new("hot-start-timeout-msecs", "NUMBER", "5000",
         "Milliseconds that an http-stream function has to open its socket");
+    FREEZE_IDLE_MSECS = Setting::new("freeze-idle-msecs", "NUMBER", "never",
+        "Milliseconds after which a container that has no call is paused, until its next one; 0 is at once, less than 0 never");
     MAX_PIDS = Setting::new("max-pids", "NUMBER", "50", "Processes and threads of one container of an http-stream function; 0 is no limit");
     MAX_OPEN_FILES = Setting::new("max-open-files", "NUMBER", "350", "Open files of each of its processes; 0 is the engine's limit");
     MAX_LOCKED_MEMORY = Setting::new("max-locked-memory", "BYTES", "65536", "Memory that each of them may lock; 0 is the engine's limit");

@@ -87,6 +87,7 @@ fn settings_of_the_contract_are_read_as_it_writes_them() {
             ("FN_API_CORS_HEADERS", "X-Own"),
             ("FN_MAX_HDR_RESPONSE_SIZE", "4096"),
             ("FN_HOT_PULL_TIMEOUT_MSECS", "1500"),
+            ("FN_FREEZE_IDLE_MSECS", "50"),
             ("FN_DISABLE_UNPRIVILEGED_CONTAINERS", "1"),
             ("FN_DISABLE_READONLY_ROOTFS", "T"),
             ("FN_DISABLE_DIRECT_LOGS", "1"),
@@ -100,6 +101,7 @@ fn settings_of_the_contract_are_read_as_it_writes_them() {
     assert_eq!(settings.agent.max_response_head, 4096);
     assert!(settings.agent.allows_volumes);
     assert_eq!(settings.docker.pull_limit, Some(Duration::from_millis(1500)));
+    assert_eq!(settings.agent.freeze_idle, Some(Duration::from_millis(50)));
     let sockets = settings.docker.sockets;
     assert!(sockets.contract.keeps_user && sockets.contract.writable_root && sockets.contract.engine_logs);
     assert_eq!(sockets.tmpfs.as_deref(), Some("size=1m,nr_inodes=16"));
@@ -110,6 +112,9 @@ fn settings_of_the_contract_are_read_as_it_writes_them() {
     assert_eq!(defaults.agent.max_response_head, 64 * 1024);
     assert_eq!(defaults.docker.sockets.tmpfs, None);
     assert!(!defaults.agent.allows_volumes);
+    assert_eq!(defaults.agent.freeze_idle, None);
+    let freeze = |text| read(&[("freeze-idle-msecs", text)], &[]).agent.freeze_idle;
+    assert_eq!((freeze("-1"), freeze("0")), (None, Some(Duration::ZERO)));
     let wrong = [("FN_IOFS_TMPFS", "yes"), ("FN_MAX_HDR_RESPONSE_SIZE", "11MiB"), ("FN_API_CORS_HEADERS", "A B:")];
     assert_eq!(Settings::read(&source(&[], &wrong)).unwrap_err().0.len(), 3);
 }
