@@ -21,6 +21,7 @@ mod doors;
 mod engine;
 mod first_calls;
 mod formats;
+mod freeze;
 mod images;
 mod isolation;
 mod kits;
