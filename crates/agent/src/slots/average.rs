@@ -26,6 +26,11 @@ impl Average {
         });
     }
 
+    /// There was a sample.
+    pub(super) const fn is_known(self) -> bool {
+        self.seconds.is_some()
+    }
+
     /// The average in seconds, or `default` before the first sample.
     pub(super) fn seconds_or(self, default: f64) -> f64 {
         self.seconds.unwrap_or(default)

@@ -14,6 +14,8 @@ use super::{Asker, Demand, Limits, StartFailure, back_off};
 const DEFAULT_START: f64 = 0.188;
 /// Calls shorter than this, in seconds, do not get ever more containers only because they wait.
 const SHORT_CALL: f64 = 0.020;
+/// Calls that are known to be short may be held up for so long, in seconds, by what else goes on: by a container that starts.
+const HELD_UP: f64 = 0.100;
 /// The sum of waiting, in start times, that justifies a start while the CPU has room.
 const PATIENCE: f64 = 4.0;
 
@@ -350,15 +352,18 @@ impl<T, W, C> Queue<T, W, C> {
         cpu_has_room && may_grow && self.waited.as_secs_f64() > PATIENCE * start
     }
 
-    /// Average execution time in seconds; calls that still run contribute at least their age.
+    /// Average execution time in seconds; calls that still run contribute at least their age. Where calls are known to be
+    /// short, that has to be more than the start of a container holds up the others of its machine: it would bring about more.
     fn expected_execution(&self, now: Instant) -> f64 {
         let known = self.execution.seconds_or(0.0);
         if self.busy.is_empty() {
             return known;
         }
-        let age = |busy: &Busy| match busy.draining {
-            true => known,
-            false => now.saturating_duration_since(busy.since).as_secs_f64().max(known),
+        let is_short = self.execution.is_known() && known < SHORT_CALL;
+        let age = |busy: &Busy| match now.saturating_duration_since(busy.since).as_secs_f64() {
+            _ if busy.draining => known,
+            age if is_short && age < HELD_UP => known,
+            age => age.max(known),
         };
         self.busy.values().map(age).sum::<f64>() / self.busy.len() as f64
     }

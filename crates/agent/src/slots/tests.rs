@@ -212,6 +212,43 @@ fn a_single_quick_caller_has_two_containers_in_turn_before_long() {
 }
 
 #[test]
+fn short_calls_that_are_held_up_for_a_moment_start_no_more_containers() {
+    let mut bench = Bench::new(LIMITS);
+    let most = u32::try_from(LIMITS.short_call_containers()).unwrap();
+    let mut all = Vec::new();
+    for container in 1..=most {
+        assert!(matches!(bench.call(container), Admission::Waiting(_)));
+        while bench.launches.is_empty() {
+            bench.tick(ms(100));
+        }
+        bench.now += ms(200);
+        all.push((bench.launched(container), container));
+    }
+    for (at, container) in &all {
+        bench.node.answered(*at, bench.now);
+        bench.freed(*at, *container);
+    }
+    for _ in 0..100 {
+        let Admission::Now { at, container, .. } = bench.call(0) else { panic!("they idle") };
+        bench.now += ms(1);
+        bench.node.answered(at, bench.now);
+        bench.freed(at, container);
+    }
+    for _ in &all {
+        assert!(matches!(bench.call(0), Admission::Now { .. }));
+    }
+    (0..45).for_each(|waiter| drop(bench.call(waiter)));
+    for _ in 0..9 {
+        bench.tick(ms(10));
+    }
+    assert!(bench.launches.is_empty(), "something held them up");
+    for _ in 0..9 {
+        bench.tick(ms(10));
+    }
+    assert!(!bench.launches.is_empty(), "they are long by now");
+}
+
+#[test]
 fn a_failed_start_is_told_to_all_who_wait_for_it_and_repeated_ones_are_answered_from_memory() {
     let mut bench = Bench::new(LIMITS);
     let failure = StartFailure::new(Error::StartFailed("no such file".into()), true);
