@@ -8,8 +8,10 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, Mount, MountType};
+use tokio::time::Instant;
 
 use crate::SOCKET_DIRECTORY;
 
@@ -24,6 +26,9 @@ const INSIDE: &str = "/.hearth/launch";
 
 /// The name of the pipe in a container's socket directory.
 pub(super) const PIPE: &str = ".hearth.log";
+
+/// Whoever holds the program open to write to it by then does not let go.
+const NOT_BUSY: Duration = Duration::from_secs(1);
 
 /// Lays the program down in `directory`. None where it would not run.
 pub(super) fn lay_down(directory: &Path) -> Option<PathBuf> {
@@ -52,11 +57,14 @@ fn try_to(path: &Path) -> io::Result<()> {
     fs::set_permissions(&new, Permissions::from_mode(0o555))?;
     fs::rename(&new, path)?;
     // Not where programs are forbidden.
+    let end = Instant::now() + NOT_BUSY;
     let status = loop {
         let mut command = Command::new(path);
         match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status() {
             // Another thread forked while the program was written, and its child has not become another yet.
-            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && Instant::now() < end => {
+                std::thread::yield_now();
+            }
             status => break status?,
         }
     };
