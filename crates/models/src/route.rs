@@ -160,7 +160,7 @@ impl RoutePatch {
         let memory = said(self.memory).map_or(Ok(defaults.memory_mb), FunctionLimits::route_memory)?;
         Ok(Route {
             app_name: app_name.to_owned(),
-            path: clean_path(path),
+            path: clean_path(path).into_owned(),
             image,
             memory,
             headers: self.headers.unwrap_or_default().into_new(),

@@ -66,7 +66,7 @@ pub(crate) async fn get(api: &Api, route: RouteRef<'_>) -> Result<Response, Fail
 
 /// PUT `/v1/apps/:app/routes/*route`: creates, or merges like PATCH.
 pub(crate) async fn put(api: &Arc<Api>, route: RouteRef<'_>, body: &[u8]) -> Result<Response, Failed> {
-    let (path, patch) = (clean_path(route.path), patch(body)?);
+    let (path, patch) = (clean_path(route.path).into_owned(), patch(body)?);
     patch.validate_path(&path)?;
     let app = route.app.to_owned();
     let change = api.change(async move |api| {
@@ -80,7 +80,7 @@ pub(crate) async fn put(api: &Arc<Api>, route: RouteRef<'_>, body: &[u8]) -> Res
 
 /// PATCH `/v1/apps/:app/routes/*route`
 pub(crate) async fn update(api: &Arc<Api>, route: RouteRef<'_>, body: &[u8]) -> Result<Response, Failed> {
-    let (path, patch) = (clean_path(route.path), patch(body)?);
+    let (path, patch) = (clean_path(route.path).into_owned(), patch(body)?);
     patch.validate_path(&path)?;
     let app = route.app.to_owned();
     let change = api.change(async move |api| {
@@ -93,7 +93,7 @@ pub(crate) async fn update(api: &Arc<Api>, route: RouteRef<'_>, body: &[u8]) -> 
 
 /// DELETE `/v1/apps/:app/routes/*route`
 pub(crate) async fn delete(api: &Arc<Api>, route: RouteRef<'_>) -> Result<Response, Failed> {
-    let (app, path) = (route.app.to_owned(), clean_path(route.path));
+    let (app, path) = (route.app.to_owned(), clean_path(route.path).into_owned());
     let removal = api.change(async move |api| {
         let removed = api.datastore.remove_route(&app, &path).await?;
         api.agent.function_changed(removed.fn_id);
