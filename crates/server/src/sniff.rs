@@ -68,11 +68,13 @@ const MAGIC: &[(&[u8], &str)] = &[
 pub(crate) fn content_type(beginning: &[u8]) -> &'static str {
     let data = &beginning[..beginning.len().min(LOOKED_AT)];
     let text = data.trim_ascii_start();
-    if HTML_TAGS.iter().any(|tag| begins_with_tag(text, tag)) {
-        return HTML;
-    }
-    if text.starts_with(b"<?xml") {
-        return "text/xml; charset=utf-8";
+    if text.starts_with(b"<") {
+        if HTML_TAGS.iter().any(|tag| begins_with_tag(text, tag)) {
+            return HTML;
+        }
+        if text.starts_with(b"<?xml") {
+            return "text/xml; charset=utf-8";
+        }
     }
     if let Some((_, content_type)) = MAGIC.iter().find(|(magic, _)| begins_like(data, magic)) {
         return content_type;
@@ -80,7 +82,9 @@ pub(crate) fn content_type(beginning: &[u8]) -> &'static str {
     if is_mp4(data) {
         return "video/mp4";
     }
-    if text.iter().copied().any(is_binary) { BINARY } else { TEXT }
+    // Without a way out, so that many bytes are looked at in one step.
+    let binary = text.iter().fold(false, |found, byte| found | is_binary(*byte));
+    if binary { BINARY } else { TEXT }
 }
 
 fn begins_with_tag(text: &[u8], tag: &[u8]) -> bool {
@@ -91,7 +95,10 @@ fn begins_with_tag(text: &[u8], tag: &[u8]) -> bool {
 }
 
 fn begins_like(data: &[u8], magic: &[u8]) -> bool {
-    data.len() >= magic.len() && magic.iter().zip(data).all(|(wanted, byte)| *wanted == b'?' || wanted == byte)
+    // The first byte decides nearly always, and none of them is `?`.
+    data.first() == magic.first()
+        && data.len() >= magic.len()
+        && magic.iter().zip(data).all(|(wanted, byte)| *wanted == b'?' || wanted == byte)
 }
 
 /// An MP4 file begins with a box that lists its brands; one of them begins with `mp4`.
