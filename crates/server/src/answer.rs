@@ -158,8 +158,8 @@ impl Facts {
         if self.version == Version::V2 {
             return;
         }
-        let wait = waited.map(|waited| Wait(waited).to_string());
-        if let Some(Ok(wait)) = wait.map(|wait| HeaderValue::from_bytes(wait.as_bytes())) {
+        let wait = waited.map(|waited| HeaderValue::from_bytes(Wait::of(waited).as_bytes()));
+        if let Some(Ok(wait)) = wait {
             headers.insert(WAIT, wait);
         }
     }

@@ -1,52 +1,88 @@
 //! Durations as load balancers of the contract read them in `XXX-FXLB-WAIT`: `48.285µs`, `360.413955ms`, `10.005s`,
 //! `1h0m2.5s`.
 
-use std::fmt;
 use std::time::Duration;
 
-/// A duration that displays in the contract's form.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wait(pub(crate) Duration);
+/// A duration as the contract has it, written from its end: the last digit of a number is the first that is known.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    text: [u8; Self::LONGEST],
+    from: usize,
+}
 
-impl fmt::Display for Wait {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Wait {
+    /// That of `u64::MAX` nanoseconds has 24 bytes.
+    const LONGEST: usize = 24;
+
+    pub(crate) fn of(waited: Duration) -> Self {
         // Half a millennium; longer waits are cut.
-        let nanos = u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX);
+        let mut wait = Self { text: [0; Self::LONGEST], from: Self::LONGEST };
         match nanos {
-            0 => f.write_str("0s"),
-            1..1_000 => write!(f, "{nanos}ns"),
-            1_000..1_000_000 => write_decimal(f, nanos, 1_000, "µs"),
-            1_000_000..1_000_000_000 => write_decimal(f, nanos, 1_000_000, "ms"),
-            _ => write_from_seconds(f, nanos),
+            0 => wait.name("0s"),
+            1..1_000 => wait.decimal(nanos, 1, "ns"),
+            1_000..1_000_000 => wait.decimal(nanos, 1_000, "µs"),
+            1_000_000..1_000_000_000 => wait.decimal(nanos, 1_000_000, "ms"),
+            _ => wait.seconds(nanos),
+        }
+        wait
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.text[self.from..]
+    }
+
+    fn seconds(&mut self, nanos: u64) {
+        const SECOND: u64 = 1_000_000_000;
+        const MINUTE: u64 = 60 * SECOND;
+        let minutes = nanos / MINUTE;
+        self.decimal(nanos % MINUTE, SECOND, "s");
+        if minutes > 0 {
+            self.decimal(minutes % 60, 1, "m");
+        }
+        if minutes >= 60 {
+            self.decimal(minutes / 60, 1, "h");
         }
     }
+
+    /// Writes `value / unit`, a power of ten, with as many decimals as it has, and no more.
+    fn decimal(&mut self, value: u64, unit: u64, name: &str) {
+        self.name(name);
+        let (mut whole, mut fraction) = (value / unit, value % unit);
+        let decimals = if fraction == 0 { 0 } else { unit.ilog10() - trailing_zeros(&mut fraction) };
+        for _ in 0..decimals {
+            self.digit(&mut fraction);
+        }
+        if decimals > 0 {
+            self.name(".");
+        }
+        self.digit(&mut whole);
+        while whole > 0 {
+            self.digit(&mut whole);
+        }
+    }
+
+    fn digit(&mut self, number: &mut u64) {
+        self.from -= 1;
+        self.text[self.from] = b'0' + (*number % 10) as u8;
+        *number /= 10;
+    }
+
+    fn name(&mut self, name: &str) {
+        let to = self.from;
+        self.from -= name.len();
+        self.text[self.from..to].copy_from_slice(name.as_bytes());
+    }
 }
 
-fn write_from_seconds(f: &mut fmt::Formatter<'_>, nanos: u64) -> fmt::Result {
-    const SECOND: u64 = 1_000_000_000;
-    const MINUTE: u64 = 60 * SECOND;
-    let minutes = nanos / MINUTE;
-    if minutes >= 60 {
-        write!(f, "{}h", minutes / 60)?;
+/// Takes the zeros from the end of `number`, which is not zero, and tells how many there were.
+fn trailing_zeros(number: &mut u64) -> u32 {
+    let mut zeros = 0;
+    while number.is_multiple_of(10) {
+        *number /= 10;
+        zeros += 1;
     }
-    if minutes > 0 {
-        write!(f, "{}m", minutes % 60)?;
-    }
-    write_decimal(f, nanos % MINUTE, SECOND, "s")
-}
-
-/// Writes `value / unit`, a power of ten, with as many decimals as it has, and no more.
-fn write_decimal(f: &mut fmt::Formatter<'_>, value: u64, unit: u64, name: &str) -> fmt::Result {
-    let (whole, mut fraction) = (value / unit, value % unit);
-    if fraction == 0 {
-        return write!(f, "{whole}{name}");
-    }
-    let mut decimals = unit.ilog10() as usize;
-    while fraction.is_multiple_of(10) {
-        fraction /= 10;
-        decimals -= 1;
-    }
-    write!(f, "{whole}.{fraction:0decimals$}{name}")
+    zeros
 }
 
 #[cfg(test)]
@@ -72,8 +108,9 @@ mod tests {
             (3_600_000_000_000, "1h0m0s"),
             (3_602_500_000_000, "1h0m2.5s"),
             (90_061_000_000_000, "25h1m1s"),
+            (u64::MAX, "5124095h34m33.709551615s"),
         ] {
-            assert_eq!(Wait(Duration::from_nanos(nanos)).to_string(), text);
+            assert_eq!(Wait::of(Duration::from_nanos(nanos)).as_bytes(), text.as_bytes());
         }
     }
 }
