@@ -120,9 +120,11 @@ impl Cors {
 
     /// Judges a request by its method and headers.
     pub(crate) fn judge(&self, method: &Method, headers: &HeaderMap) -> Verdict {
+        if matches!(&self.origins, Origins::These(origins) if origins.is_empty()) {
+            return Verdict::Untouched;
+        }
         let Some(origin) = headers.get(ORIGIN) else { return Verdict::Untouched };
         let allowed = match &self.origins {
-            Origins::These(origins) if origins.is_empty() => return Verdict::Untouched,
             Origins::These(origins) if origins.iter().all(|allowed| allowed.as_bytes() != origin.as_bytes()) => {
                 return Verdict::Answered(empty(StatusCode::FORBIDDEN));
             }

@@ -92,8 +92,11 @@ fn seconds(text: &str) -> Option<Duration> {
 }
 
 fn invocation(id: CallId, resolved: &Resolved, app: &str, rest: Option<&str>, head: request::Parts) -> Invocation {
-    let mut params = vec![("app", app.to_owned())];
-    params.extend(rest.map(|rest| ("route", rest.to_owned())));
+    let app = ("app", app.to_owned());
+    let params = match rest {
+        Some(rest) => vec![app, ("route", rest.to_owned())],
+        None => vec![app],
+    };
     Invocation {
         id,
         app: Arc::clone(&resolved.app),

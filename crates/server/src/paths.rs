@@ -120,6 +120,11 @@ const KEPT_IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC
 /// [`Error::PathMalformed`] when an escape is broken or stands for a control character or for no UTF-8: no stored
 /// path can have those.
 pub(crate) fn decode(raw: &str) -> Result<Cow<'_, str>, Error> {
+    let path = if raw.contains('%') { unescape(raw)? } else { Cow::Borrowed(raw) };
+    if path.bytes().any(|byte| byte.is_ascii_control()) { Err(Error::PathMalformed) } else { Ok(path) }
+}
+
+fn unescape(raw: &str) -> Result<Cow<'_, str>, Error> {
     let whole = raw.split('%').skip(1).all(|after| {
         let hex = after.as_bytes();
         hex.len() >= 2 && hex[..2].iter().all(u8::is_ascii_hexdigit)
@@ -127,10 +132,7 @@ pub(crate) fn decode(raw: &str) -> Result<Cow<'_, str>, Error> {
     if !whole {
         return Err(Error::PathMalformed);
     }
-    match percent_decode_str(raw).decode_utf8() {
-        Ok(path) if !path.bytes().any(|byte| byte.is_ascii_control()) => Ok(path),
-        _ => Err(Error::PathMalformed),
-    }
+    percent_decode_str(raw).decode_utf8().map_err(|_| Error::PathMalformed)
 }
 
 /// Through which door a request came.
@@ -196,6 +198,12 @@ fn find<'p>(door: Door, method: &Method, path: &'p str) -> Result<Operation<'p>,
         }
     }
     Err(Error::PathNotFound)
+}
+
+/// `path` up to its first slash, and from there on.
+fn cut(path: &str) -> (&str, &str) {
+    // Segments are short: looking at each byte is quicker than preparing a search.
+    path.split_at(path.bytes().position(|byte| byte == b'/').unwrap_or(path.len()))
 }
 
 fn is_get(method: &Method) -> bool {

@@ -3,7 +3,7 @@
 
 use http::Method;
 
-use super::{AnyCall, CallRef, Managed, Operation, RouteRef};
+use super::{AnyCall, CallRef, Managed, Operation, RouteRef, cut};
 
 /// The first that fits a request is its endpoint; no two fit the same one.
 pub(super) static ENDPOINTS: &[Endpoint] = &[
@@ -140,14 +140,15 @@ impl Endpoint {
     /// What `path` puts in place of the parameters, if it has this endpoint's form.
     pub(super) fn take<'p>(&self, path: &'p str) -> Option<Taken<'p>> {
         let mut taken = Taken::default();
-        let mut rest = path;
-        for part in self.template.split('/').skip(1) {
+        let (mut rest, mut template) = (path, self.template);
+        while let Some(parts) = template.strip_prefix('/') {
+            let (part, further) = cut(parts);
+            template = further;
             if part == "{route}" || part == "{source}" {
                 taken.route = rest;
                 return rest.starts_with('/').then_some(taken);
             }
-            let below = rest.strip_prefix('/')?;
-            let (segment, after) = below.split_at(below.find('/').unwrap_or(below.len()));
+            let (segment, after) = cut(rest.strip_prefix('/')?);
             match part {
                 "{app}" => taken.app = Some(segment),
                 "{app_name}" if !segment.is_empty() => taken.app = Some(segment),

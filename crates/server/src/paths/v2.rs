@@ -2,6 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
+use super::cut;
 use super::endpoints::{Endpoint, Methods};
 
 /// Which API a path is of, also one that leads nowhere: it decides the form of errors.
@@ -53,7 +54,9 @@ pub(crate) struct AnyCall<'p> {
 impl Version {
     /// The API of a path, decoded or not.
     pub(crate) fn of(path: &str) -> Self {
-        let first = percent_decode_str(path.split('/').nth(1).unwrap_or_default());
+        let (_, rooted) = cut(path);
+        let (first, _) = cut(rooted.strip_prefix('/').unwrap_or_default());
+        let first = percent_decode_str(first);
         let is_v2 = ["v2", "invoke", "t"].iter().any(|name| first.clone().eq(name.bytes()));
         if is_v2 { Self::V2 } else { Self::V1 }
     }
