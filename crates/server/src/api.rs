@@ -142,7 +142,7 @@ type Limited = Result<ClientBody, Error>;
 pub(crate) struct Arrived(pub(crate) Instant);
 
 /// Answers every request. There is no router, because the contract's rules of paths are no general router's.
-pub(crate) async fn serve(api: Arc<Api>, door: Door, layers: Option<HttpService>, mut request: Request) -> Response {
+pub(crate) async fn serve(api: &Arc<Api>, door: Door, layers: Option<&HttpService>, mut request: Request) -> Response {
     let began = Instant::now();
     if api.agent.is_traced() {
         request.extensions_mut().insert(Arrived(began));
@@ -150,9 +150,9 @@ pub(crate) async fn serve(api: Arc<Api>, door: Door, layers: Option<HttpService>
     let verdict = api.settings.cors.judge(request.method(), request.headers());
     let response = match verdict {
         Verdict::Answered(response) => response,
-        Verdict::Untouched => layered(&api, door, layers, request).await,
+        Verdict::Untouched => layered(api, door, layers, request).await,
         Verdict::Allowed(origin) => {
-            let mut response = layered(&api, door, layers, request).await;
+            let mut response = layered(api, door, layers, request).await;
             cors::allow(&mut response, origin);
             response
         }
@@ -165,10 +165,10 @@ pub(crate) async fn serve(api: Arc<Api>, door: Door, layers: Option<HttpService>
 }
 
 /// Through the layers of an embedder, if there are any. A panic of theirs is answered like one of a handler.
-async fn layered(api: &Arc<Api>, door: Door, layers: Option<HttpService>, request: Request) -> Response {
+async fn layered(api: &Arc<Api>, door: Door, layers: Option<&HttpService>, request: Request) -> Response {
     let Some(layers) = layers else { return guarded(api, door, request).await };
     let version = Version::of(request.uri().path());
-    let answered = AssertUnwindSafe(Next::new(layers).run(request)).catch_unwind().await;
+    let answered = AssertUnwindSafe(Next::new(layers.clone()).run(request)).catch_unwind().await;
     answered.unwrap_or_else(|panic| Failed::internal(panic_text(&*panic)).into_response(version))
 }
 

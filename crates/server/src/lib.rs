@@ -21,6 +21,7 @@ mod query;
 mod readiness;
 mod redirect;
 mod request_body;
+mod requests;
 mod serve;
 mod settings;
 mod sniff;

@@ -1,19 +1,12 @@
 //! The listener and its connections. axum's own server sets no timer, so a client that never finishes its request
 //! would hold a connection, and shutdown, for ever; here every wait for a client has an end.
 
-use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
-use axum::body::Body;
-use http::HeaderValue;
-use http::header::CONNECTION;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -23,10 +16,11 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, Api, Inside};
+use crate::api::{Api, Inside};
 use crate::extend::HttpService;
 use crate::paths::Door;
 use crate::patient::Patient;
+use crate::requests::{Count, Requests};
 use crate::{Parts, Settings, sweep};
 
 /// Once the server drains, a connection on which nothing is asked gets this long for a request that is on its way.
@@ -295,41 +289,33 @@ impl Connections {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
         let stream = Patient::new(stream, self.write_timeout);
-        let requests = Arc::new(Requests::default());
+        let requests = Arc::new(Requests {
+            api: self.api,
+            door: self.door,
+            layers: self.layers,
+            draining: self.draining.clone(),
+            count: Count::default(),
+        });
         let service = {
-            let (api, door, layers, requests) = (self.api, self.door, self.layers, Arc::clone(&requests));
-            let draining = self.draining.clone();
-            service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-                requests.begun.fetch_add(1, Ordering::Relaxed);
-                let (requests, draining) = (Arc::clone(&requests), draining.clone());
-                let response = api::serve(Arc::clone(&api), door, layers.clone(), request.map(Body::new));
-                async move {
-                    let mut response = response.await;
-                    requests.answered.fetch_add(1, Ordering::Relaxed);
-                    if draining.is_cancelled() {
-                        // hyper does the same once it knows, which may be after an answer that was there at once.
-                        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                    }
-                    Ok::<_, Infallible>(response)
-                }
-            })
+            let requests = Arc::clone(&requests);
+            service_fn(move |request| Arc::clone(&requests).begin(request))
         };
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
+        // Nothing is closed that does not drain.
         let mut served = tokio::select! {
             biased;
-            () = self.closed.cancelled() => return,
             served = connection.as_mut() => Some(served),
             () = self.draining.cancelled() => None,
         };
-        if served.is_none() && requests.idle() {
+        if served.is_none() && requests.count.idle() {
             // hyper would close at once, and a request that is on its way would fail.
             served = tokio::select! {
                 biased;
                 () = self.closed.cancelled() => return,
-                served = requests.next(connection.as_mut()) => served,
+                served = requests.count.next(connection.as_mut()) => served,
                 () = sleep(LAST_HEAD) => None,
             };
-            if served.is_none() && requests.begun.load(Ordering::Relaxed) == 0 {
+            if served.is_none() && requests.count.is_zero() {
                 return;
             }
         }
@@ -347,32 +333,5 @@ impl Connections {
             // A client that left or timed out, or an answer that was aborted on purpose.
             tracing::debug!(%error, "connection ended early");
         }
-    }
-}
-
-/// The requests of one connection.
-#[derive(Debug, Default)]
-struct Requests {
-    /// Their heads have come.
-    begun: AtomicU64,
-    /// The heads of their answers are there.
-    answered: AtomicU64,
-}
-
-impl Requests {
-    fn idle(&self) -> bool {
-        self.begun.load(Ordering::Relaxed) == self.answered.load(Ordering::Relaxed)
-    }
-
-    /// Lets `connection` go on until it is over, or nothing when another request has begun on it. Requests begin nowhere
-    /// but in its polling.
-    async fn next<C: Future>(&self, mut connection: Pin<&mut C>) -> Option<C::Output> {
-        let before = self.begun.load(Ordering::Relaxed);
-        poll_fn(|context| match connection.as_mut().poll(context) {
-            Poll::Ready(served) => Poll::Ready(Some(served)),
-            Poll::Pending if self.begun.load(Ordering::Relaxed) > before => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        })
-        .await
     }
 }
