@@ -44,15 +44,24 @@ static FRAMING: [HeaderName; 10] = [
     HeaderName::from_static("proxy-connection"),
 ];
 
-/// Where a request led, left on its response.
-#[derive(Clone, Debug)]
-pub(crate) struct Served(pub(crate) Arc<Series>);
+/// A response, and where its request led, if that was found.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) response: Response,
+    pub(crate) series: Option<Arc<Series>>,
+}
+
+impl From<Response> for Answered {
+    fn from(response: Response) -> Self {
+        Self { response, series: None }
+    }
+}
 
 /// What every response to a call carries, from the moment its route is found.
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) id: CallId,
-    served: Served,
+    series: Arc<Series>,
     route_headers: HeaderMap,
     version: Version,
 }
@@ -63,14 +72,14 @@ impl Facts {
         let trigger = resolved.trigger.as_deref();
         Self {
             id: CallId::generate(),
-            served: Served(api.agent.metrics().of(resolved)),
+            series: api.agent.metrics().of(resolved),
             route_headers: trigger.map(|trigger| route_headers(&trigger.headers)).unwrap_or_default(),
             version,
         }
     }
 
     /// The function's answer. Its content type beats the route's, and that beats sniffing.
-    pub(crate) fn show(self, answer: Answer, is_head: bool) -> Response {
+    pub(crate) fn show(self, answer: Answer, is_head: bool) -> Answered {
         if answer.status.is_informational() {
             return self.unusable(answer.waited);
         }
@@ -89,13 +98,12 @@ impl Facts {
         if let Some(content_type) = content_type {
             response.headers_mut().insert(CONTENT_TYPE, content_type);
         }
-        response.extensions_mut().insert(self.served);
         *response.body_mut() = Body::new(Outgoing::new(answer.body));
-        response
+        self.of_this_call(response)
     }
 
     /// The call is queued.
-    pub(crate) fn queued(self) -> serde_json::Result<Response> {
+    pub(crate) fn queued(self) -> serde_json::Result<Answered> {
         let mut response = match self.version {
             Version::V1 => accepted(self.id)?,
             Version::V2 => {
@@ -105,37 +113,39 @@ impl Facts {
             }
         };
         self.write(response.headers_mut(), None);
-        response.extensions_mut().insert(self.served);
-        Ok(response)
+        Ok(self.of_this_call(response))
     }
 
     /// The call was accepted and got no answer.
-    pub(crate) fn fail(self, failure: &Failure) -> Response {
+    pub(crate) fn fail(self, failure: &Failure) -> Answered {
         self.error(&failure.error, Some(failure.waited))
     }
 
     /// The call is refused before it is accepted.
-    pub(crate) fn refuse(self, error: &Error) -> Response {
+    pub(crate) fn refuse(self, error: &Error) -> Answered {
         self.error(error, None)
     }
 
-    fn error(self, error: &Error, waited: Option<Duration>) -> Response {
+    fn error(self, error: &Error, waited: Option<Duration>) -> Answered {
         let mut response = envelope(error, self.version);
         self.log(error, response.status());
         self.write(response.headers_mut(), waited);
-        response.extensions_mut().insert(self.served);
-        response
+        self.of_this_call(response)
+    }
+
+    fn of_this_call(self, response: Response) -> Answered {
+        Answered { response, series: Some(self.series) }
     }
 
     /// An interim status cannot be an answer.
-    fn unusable(self, waited: Duration) -> Response {
+    fn unusable(self, waited: Duration) -> Answered {
         let error = Error::BadOutput("an interim status is no answer".to_owned());
         self.error(&error, Some(waited))
     }
 
     /// The agent has logged the causes already, under the same id.
     fn log(&self, error: &Error, status: StatusCode) {
-        let (status, app, route) = (status.as_u16(), self.served.0.app(), self.served.0.path());
+        let (status, app, route) = (status.as_u16(), self.series.app(), self.series.path());
         if status == 500 {
             tracing::error!(call.id = %self.id, app, route, status, "{error}");
         } else if status > 500 {
@@ -235,7 +245,7 @@ mod tests {
         };
         Facts {
             id: CallId::generate(),
-            served: Served(series()),
+            series: series(),
             route_headers: route_headers(&Headers(headers.iter().map(of).collect())),
             version: Version::V1,
         }
@@ -267,7 +277,7 @@ mod tests {
             (&[], &[], "", vec![]),
             (&[], &[("content-encoding", "gzip")], "x", vec![]),
         ] {
-            let response = facts(route).show(answer(function, body), false);
+            let response = facts(route).show(answer(function, body), false).response;
             assert_eq!(values(&response, "content-type"), expected);
         }
     }
@@ -282,7 +292,8 @@ mod tests {
             ("X-Bad", &["a\nb", "ok"]),
         ]);
         let id = route.id.to_string();
-        let response = route.show(answer(&[("x-a", "3"), ("fn_call_id", "f"), ("xxx-fxlb-wait", "f")], "b"), false);
+        let response =
+            route.show(answer(&[("x-a", "3"), ("fn_call_id", "f"), ("xxx-fxlb-wait", "f")], "b"), false).response;
         assert_eq!(values(&response, "x-a"), [b"1", b"2", b"3"]);
         assert_eq!(values(&response, "x-bad"), [b"ok"]);
         assert_eq!(values(&response, "fn_call_id"), [id.as_bytes()]);
@@ -292,7 +303,7 @@ mod tests {
 
     #[test]
     fn the_length_of_an_answer_to_head_is_kept() {
-        let response = facts(&[]).show(answer(&[("content-length", "9")], ""), true);
+        let response = facts(&[]).show(answer(&[("content-length", "9")], ""), true).response;
         assert_eq!(values(&response, "content-length"), [b"9"]);
     }
 
@@ -300,7 +311,7 @@ mod tests {
     fn an_error_keeps_the_routes_headers_but_not_its_content_type() {
         let route = facts(&[("Content-Type", &["text/css"]), ("X-A", &["1"])]);
         let failure = Failure { error: Error::Busy, waited: Duration::from_millis(10_005) };
-        let response = route.fail(&failure);
+        let response = route.fail(&failure).response;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(values(&response, "content-type"), [&b"application/json; charset=utf-8"[..]]);
         assert_eq!(values(&response, "x-a"), [b"1"]);
@@ -314,7 +325,7 @@ mod tests {
         let facts = Facts { version: Version::V2, ..facts(&[]) };
         let id = facts.id.to_string();
         let failure = Failure { error: Error::Busy, waited: Duration::from_secs(30) };
-        let response = facts.fail(&failure);
+        let response = facts.fail(&failure).response;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(values(&response, "retry-after"), [b"15"]);
         assert_eq!(values(&response, "fn-call-id"), [id.as_bytes()]);
@@ -327,6 +338,6 @@ mod tests {
     fn an_interim_status_is_no_answer() {
         let mut interim = answer(&[], "");
         interim.status = StatusCode::SWITCHING_PROTOCOLS;
-        assert_eq!(facts(&[]).show(interim, false).status(), StatusCode::BAD_GATEWAY);
+        assert_eq!(facts(&[]).show(interim, false).response.status(), StatusCode::BAD_GATEWAY);
     }
 }

@@ -10,7 +10,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use hearth_agent::Agent;
+use hearth_agent::{Agent, Series};
 use hearth_datastore::{Cancelled, DefinitionStore, Recorder};
 use hearth_drivers::Driver;
 use hearth_models::{AppId, CallId, Error};
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-use crate::answer::Served;
+use crate::answer::Answered;
 use crate::cors::{self, Verdict};
 use crate::error::{Failed, envelope};
 use crate::extend::{Extensions, Found, HttpService, Next};
@@ -147,30 +147,35 @@ pub(crate) async fn serve(api: &Arc<Api>, door: Door, layers: Option<&HttpServic
     if api.agent.is_traced() {
         request.extensions_mut().insert(Arrived(began));
     }
-    let verdict = api.settings.cors.judge(request.method(), request.headers());
-    let response = match verdict {
-        Verdict::Answered(response) => response,
+    let Answered { response, series } = match api.settings.cors.judge(request.method(), request.headers()) {
+        Verdict::Answered(response) => response.into(),
         Verdict::Untouched => layered(api, door, layers, request).await,
         Verdict::Allowed(origin) => {
-            let mut response = layered(api, door, layers, request).await;
-            cors::allow(&mut response, origin);
-            response
+            let mut answered = layered(api, door, layers, request).await;
+            cors::allow(&mut answered.response, origin);
+            answered
         }
     };
-    match response.extensions().get() {
-        Some(Served(series)) => series.served(began.elapsed()),
+    match series {
+        Some(series) => series.served(began.elapsed()),
         None => api.agent.metrics().served_elsewhere(began.elapsed()),
     }
     response
 }
 
 /// Through the layers of an embedder, if there are any. A panic of theirs is answered like one of a handler.
-async fn layered(api: &Arc<Api>, door: Door, layers: Option<&HttpService>, request: Request) -> Response {
+async fn layered(api: &Arc<Api>, door: Door, layers: Option<&HttpService>, request: Request) -> Answered {
     let Some(layers) = layers else { return guarded(api, door, request).await };
     let version = Version::of(request.uri().path());
     let answered = AssertUnwindSafe(Next::new(layers.clone()).run(request)).catch_unwind().await;
-    answered.unwrap_or_else(|panic| Failed::internal(panic_text(&*panic)).into_response(version))
+    let mut response = answered.unwrap_or_else(|panic| Failed::internal(panic_text(&*panic)).into_response(version));
+    let series = response.extensions_mut().remove().map(|Served(series)| series);
+    Answered { response, series }
 }
+
+/// Where a request led, left on its response for its way through the layers.
+#[derive(Clone, Debug)]
+struct Served(Arc<Series>);
 
 /// All that the layers of an embedder are around.
 #[derive(Clone, Debug)]
@@ -190,32 +195,39 @@ impl Service<Request> for Inside {
 
     fn call(&mut self, request: Request) -> Self::Future {
         let Self { api, door } = self.clone();
-        async move { Ok(guarded(&api, door, request).await) }.boxed()
+        async move {
+            let Answered { mut response, series } = guarded(&api, door, request).await;
+            if let Some(series) = series {
+                response.extensions_mut().insert(Served(series));
+            }
+            Ok(response)
+        }
+        .boxed()
     }
 }
 
 /// A panic of a handler is answered like every other failure of the server.
-async fn guarded(api: &Arc<Api>, door: Door, request: Request) -> Response {
+async fn guarded(api: &Arc<Api>, door: Door, request: Request) -> Answered {
     let version = Version::of(request.uri().path());
     // Nothing that a handler shares is left half-changed by a panic: it holds no locks of its own.
     let handled = AssertUnwindSafe(Box::pin(dispatch(api, door, request))).catch_unwind();
     match handled.await {
-        Ok(Ok(response)) => response,
-        Ok(Err(failed)) => failed.into_response(version),
-        Err(panic) => Failed::internal(panic_text(&*panic)).into_response(version),
+        Ok(Ok(answered)) => answered,
+        Ok(Err(failed)) => failed.into_response(version).into(),
+        Err(panic) => Failed::internal(panic_text(&*panic)).into_response(version).into(),
     }
 }
 
-async fn dispatch(api: &Arc<Api>, door: Door, request: Request) -> Result<Response, Failed> {
+async fn dispatch(api: &Arc<Api>, door: Door, request: Request) -> Result<Answered, Failed> {
     let (head, body) = request.into_parts();
     let path = match paths::decode(head.uri.path()) {
         Ok(path) => path.into_owned(),
-        Err(error) => return Ok(refuse(api, &head, body, &Refusal::Error(error))),
+        Err(error) => return Ok(refuse(api, &head, body, &Refusal::Error(error)).into()),
     };
     match paths::resolve(door, &head.method, &path) {
         Err(refusal) => match api.endpoint(door, &head.method, &path) {
-            Some(found) => custom(api, found, head, body).await,
-            None => Ok(refuse(api, &head, body, &refusal)),
+            Some(found) => Ok(custom(api, found, head, body).await?.into()),
+            None => Ok(refuse(api, &head, body, &refusal).into()),
         },
         Ok(Operation::Invoke { app, rest }) => {
             let body = api.body(&head, body, api.settings.max_body)?;
@@ -231,11 +243,11 @@ async fn dispatch(api: &Arc<Api>, door: Door, request: Request) -> Result<Respon
         }
         Ok(Operation::V2(operation)) => {
             let body = api.body(&head, body, api.settings.max_api_body)?;
-            v2::manage(api, operation, &head, body).await
+            Ok(v2::manage(api, operation, &head, body).await?.into())
         }
         Ok(operation) => {
             let body = api.body(&head, body, api.settings.max_api_body)?;
-            manage(api, operation, &Query::parse(head.uri.query()), body).await
+            Ok(manage(api, operation, &Query::parse(head.uri.query()), body).await?.into())
         }
     }
 }

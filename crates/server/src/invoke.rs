@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::response::Response;
 use hearth_agent::{Invocation, Request, Timing, Via, submission};
 use hearth_datastore::Resolved;
 use hearth_models::{CallId, CallType, Error, Priority, clean_path};
@@ -13,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, request};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 
-use crate::answer::Facts;
+use crate::answer::{Answered, Facts};
 use crate::api::{Api, Arrived};
 use crate::error::Failed;
 use crate::paths::Version;
@@ -36,7 +35,7 @@ pub(crate) async fn invoke(
     rest: Option<&str>,
     head: request::Parts,
     body: ClientBody,
-) -> Result<Response, Failed> {
+) -> Result<Answered, Failed> {
     let path = clean_path(rest.unwrap_or_default());
     let resolved = api.datastore.resolve(app, &path).await?;
     let facts = Facts::of(api, &resolved, Version::V1);

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::response::Response;
 use hearth_agent::{Invocation, Request, Timing, Via};
 use hearth_datastore::Resolved;
 use hearth_models::v2::Error as Refusal;
@@ -12,7 +11,7 @@ use http_body_util::BodyExt;
 use tokio::time::Instant;
 
 use super::fns;
-use crate::answer::Facts;
+use crate::answer::{Answered, Facts};
 use crate::api::Api;
 use crate::error::Failed;
 use crate::invoke::{arrived, queue, request};
@@ -28,7 +27,7 @@ const DETACHED: &[u8] = b"detached";
 ///
 /// # Errors
 /// There is no such function, or no room for it at all. Whatever happens later is told with the facts of the call.
-pub(crate) async fn direct(api: &Api, id: &str, head: request::Parts, body: ClientBody) -> Result<Response, Failed> {
+pub(crate) async fn direct(api: &Api, id: &str, head: request::Parts, body: ClientBody) -> Result<Answered, Failed> {
     let resolved = api.datastore.resolve_function(fns::parse(id)?).await?;
     let (detached, arrived) = (is_detached(&head.headers), arrived(&head));
     let request = request(head, Vec::new());
@@ -48,7 +47,7 @@ pub(crate) async fn trigger(
     source: &str,
     head: request::Parts,
     body: ClientBody,
-) -> Result<Response, Failed> {
+) -> Result<Answered, Failed> {
     let resolved = match api.datastore.resolve(app, source).await {
         Err(hearth_datastore::Error::Model(Error::RouteNotFound)) => return Err(Refusal::TriggerNotFound.into()),
         resolved => resolved?,
@@ -63,7 +62,7 @@ async fn run(
     (request, arrived): (Request, Instant),
     detached: bool,
     body: ClientBody,
-) -> Result<Response, Failed> {
+) -> Result<Answered, Failed> {
     if resolved.function.limits.memory_bytes() > api.agent.memory() {
         return Err(Refusal::CannotBeAllocated.into());
     }
