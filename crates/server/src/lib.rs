@@ -7,6 +7,7 @@
 //! The wire contracts are `v1-contract.md` and `v2-contract.md`; the modules name the sections they hold to.
 
 mod abort;
+mod alarm;
 mod answer;
 mod api;
 mod cors;

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::alarm::Alarm;
 use crate::api::{Api, Inside};
 use crate::extend::HttpService;
 use crate::paths::Door;
@@ -86,6 +87,7 @@ pub enum BindError {
 #[derive(Clone)]
 struct Connections {
     http: http1::Builder,
+    header_timeout: Duration,
     write_timeout: Duration,
     api: Arc<Api>,
     door: Door,
@@ -146,8 +148,7 @@ impl Listener {
     fn open(self, door: Door, api: &Arc<Api>, max_connections: usize, tasks: TaskTracker) -> Open {
         let settings = &api.settings;
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout).title_case_headers(true);
-        http.max_header_size(settings.max_head);
+        http.title_case_headers(true).max_header_size(settings.max_head);
         let open = Open {
             address: self.address,
             draining: CancellationToken::new(),
@@ -162,6 +163,7 @@ impl Listener {
         };
         let connections = Connections {
             http,
+            header_timeout: settings.header_timeout,
             write_timeout: settings.write_timeout,
             api: Arc::clone(api),
             door,
@@ -284,7 +286,7 @@ async fn accept_failed(error: &io::Error) {
 // === impl Connections ===
 
 impl Connections {
-    async fn serve(self, stream: TcpStream, _slot: OwnedSemaphorePermit) {
+    async fn serve(mut self, stream: TcpStream, _slot: OwnedSemaphorePermit) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
@@ -300,6 +302,7 @@ impl Connections {
             let requests = Arc::clone(&requests);
             service_fn(move |request| Arc::clone(&requests).begin(request))
         };
+        self.http.timer(Alarm::default()).header_read_timeout(self.header_timeout);
         let mut connection = pin!(self.http.serve_connection(TokioIo::new(stream), service));
         // Nothing is closed that does not drain.
         let mut served = tokio::select! {
