@@ -10,6 +10,7 @@
 //! * While the store is away the last known definition serves, for a bounded time. What is unknown stays unknown.
 
 mod catalog;
+mod recent;
 mod store;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use moka::future::Cache;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
+use self::recent::Recent;
 use crate::{DefinitionStore, Error, Observed, Resolved, Result, StoreObserver, StoreOperation};
 
 /// How long [`Definitions`] trusts what it knows.
@@ -54,6 +56,8 @@ impl Default for DefinitionsSettings {
 pub struct Definitions {
     store: Arc<dyn DefinitionStore>,
     settings: DefinitionsSettings,
+    /// Part of what is known.
+    recent: Recent<Arc<Known>>,
     known: Cache<String, Arc<Known>>,
     missing: Cache<String, Missing>,
     generation: AtomicU64,
@@ -70,7 +74,7 @@ struct Known {
 }
 
 /// What the call path asks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 enum Question<'a> {
     Path { app: &'a str, path: &'a str },
     Function(FnId),
@@ -97,6 +101,7 @@ impl Definitions {
         Self {
             store,
             settings,
+            recent: Recent::new(),
             known: Cache::builder().max_capacity(settings.capacity).time_to_live(settings.last_known).build(),
             missing: Cache::builder().max_capacity(settings.capacity).time_to_live(settings.fresh).build(),
             generation: AtomicU64::new(0),
@@ -124,11 +129,22 @@ impl Definitions {
     }
 
     async fn lookup(&self, question: Question<'_>) -> Result<Arc<Resolved>> {
-        let key = question.key();
         let asked = self.now();
+        let fresh = |known: &Arc<Known>| self.is_fresh(known.seen, asked).then(|| Arc::clone(&known.resolved));
+        match self.recent.get(question, fresh) {
+            Some(resolved) => Ok(resolved),
+            // In a box of its own, so that those that are answered already need no room for it.
+            None => Box::pin(self.look_further(question, asked)).await,
+        }
+    }
+
+    async fn look_further(&self, question: Question<'_>, asked: Seen) -> Result<Arc<Resolved>> {
+        let key = question.key();
         if let Some(known) = self.known.get(&key).await {
             if self.is_fresh(known.seen, asked) {
-                return Ok(Arc::clone(&known.resolved));
+                let resolved = Arc::clone(&known.resolved);
+                self.recent.put(question, key, known);
+                return Ok(resolved);
             }
             return self.refresh(key, &known, question, asked).await;
         }
@@ -232,6 +248,13 @@ impl Question<'_> {
             // No app's name has a slash and every path begins with one; an id has none.
             Self::Path { app, path } => format!("{app}{path}"),
             Self::Function(id) => id.to_string(),
+        }
+    }
+
+    fn has_key(self, key: &str) -> bool {
+        match self {
+            Self::Path { app, path } => key.strip_prefix(app) == Some(path),
+            Self::Function(id) => *id.text() == *key,
         }
     }
 }
