@@ -10,10 +10,11 @@ use hearth_drivers::{Driver, Found, Image};
 use hearth_models::{AppId, Call, Error, FnId, Format};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::alarm::by;
 use crate::answer::Reply;
 use crate::background::{Attempt, Transcript};
 use crate::dispatch::{Dispatch, Place, Template};
@@ -262,7 +263,7 @@ impl Shared {
         let stop = &self.dispatch.stop;
         let prepared = async {
             let limit = self.preread(invocation.function.format);
-            let prefix = timeout_at(clock.start_by, Prefix::read(body, limit, &self.bodies)).await;
+            let prefix = by(clock.start_by, Prefix::read(body, limit, &self.bodies)).await;
             let prefix = prefix.map_err(|_| Error::BodyTimeout)??;
             live.timeline().body = Some(Instant::now());
             let began = Instant::now();
@@ -295,7 +296,7 @@ impl Shared {
     async fn image(&self, invocation: &Invocation, end: Option<Instant>) -> Result<Found, Error> {
         let found = self.images.get(invocation);
         match end {
-            Some(end) => timeout_at(end, found).await.map_err(|_late| Error::Busy)?,
+            Some(end) => by(end, found).await.map_err(|_late| Error::Busy)?,
             None => found.await,
         }
     }

@@ -12,6 +12,7 @@ use crate::metrics::LaunchOutcome;
 use crate::probe::Probe;
 use crate::quiet::Quiet;
 use crate::slots::StartFailure;
+use crate::stop::Stop;
 use crate::work::Work;
 
 /// Starts a container for `work`, runs it in there and removes it. `permit` is given back when it is gone.
@@ -36,5 +37,5 @@ pub(crate) async fn run(permit: Permit, template: Arc<Template>, work: Box<Work>
     let mut wire = Wire::new(running, probe, Quiet::new(false), &dispatch);
     wire.came_through(launch.ended(LaunchOutcome::Ready));
     // Whatever its fate, it serves no other call.
-    let _spent = wire.execute(work, || {}).await;
+    let _spent = wire.execute(work, &mut Stop::new(&dispatch.stop), || {}).await;
 }

@@ -20,16 +20,17 @@ use hearth_drivers::{Chain, Connection, Driver, Exit, Guard, Phase, Running, Soc
 use hearth_models::{Error, Format, Reason};
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use self::tail::Tail;
+use crate::alarm::Alarm;
 use crate::dispatch::Dispatch;
 use crate::formats::is_ignorable;
 use crate::incoming::{Incoming, Piece, Wanted};
 use crate::lateness::{DrainRule, Lateness};
 use crate::probe::Probe;
 use crate::quiet::Quiet;
+use crate::stop::Stop;
 use crate::work::Work;
 
 /// What nobody tells of is looked at so often.
@@ -67,14 +68,14 @@ pub(crate) struct Wire {
     probe: Probe,
     tail: Tail,
     quiet: Quiet,
+    /// For what a call may take, and for how long a container may idle.
+    alarm: Alarm,
     drain: DrainRule,
     lateness: Lateness,
     /// What it said before its first call, which is told to whoever waited for it if it is never fit for one.
     said: Option<Vec<u8>>,
     /// Of its start, for the trace of its first call.
     phases: Vec<Phase>,
-    /// Cancelled when the server cannot wait any longer.
-    stop: CancellationToken,
     driver: Arc<dyn Driver>,
     guard: Guard,
 }
@@ -107,11 +108,11 @@ impl Wire {
             probe: probe(stats),
             tail: Tail::new(tap),
             quiet,
+            alarm: Alarm::new(),
             drain: dispatch.drain_rule(),
             lateness: Lateness::default(),
             said: Some(Vec::new()),
             phases: Vec::new(),
-            stop: dispatch.stop.clone(),
             driver: Arc::clone(&dispatch.driver),
             guard,
         }
@@ -121,17 +122,20 @@ impl Wire {
         self.guard.id()
     }
 
-    /// Watches over the container between calls; returns when it is no longer fit for one. Cancelling this loses
+    /// Watches over the container between calls, until `end` or until it is no longer fit for one. Cancelling this loses
     /// nothing.
-    pub(crate) async fn idle(&mut self, format: Format) {
+    pub(crate) async fn idle(&mut self, format: Format, end: Instant) -> Idle {
         loop {
             tokio::select! {
+                // One that does not stop writing is no reason to keep it.
+                biased;
+                () = self.alarm.until(end) => return Idle::Still,
+                _sample = self.probe.next() => {}
                 piece = self.incoming.next(Wanted::All) => {
                     if self.between(piece, format) == Idle::Over {
-                        return;
+                        return Idle::Over;
                     }
                 }
-                _sample = self.probe.next() => {}
             }
         }
     }
@@ -285,13 +289,13 @@ impl Wire {
     }
 
     /// Executes one call: its answer is delivered, its record ended. `answered` is told just before the caller is.
-    pub(crate) async fn execute(&mut self, work: Box<Work>, answered: impl FnOnce()) -> Fate {
+    pub(crate) async fn execute(&mut self, work: Box<Work>, stop: &mut Stop, answered: impl FnOnce()) -> Fate {
         // The task is the container's; what is logged meanwhile is the call's.
         let span = work.live.span();
-        self.execute_inside(work, answered).instrument(span).await
+        self.execute_inside(work, stop, answered).instrument(span).await
     }
 
-    async fn execute_inside(&mut self, mut work: Box<Work>, answered: impl FnOnce()) -> Fate {
+    async fn execute_inside(&mut self, mut work: Box<Work>, stop: &mut Stop, answered: impl FnOnce()) -> Fate {
         work.begin();
         self.said = None;
         let phases = std::mem::take(&mut self.phases);
@@ -300,14 +304,13 @@ impl Wire {
         }
         self.probe.begin();
         self.begin_log();
-        let stop = self.stop.clone();
         let lost = work.unattended.as_ref().map(|unattended| unattended.lost.clone());
-        let conversed = tokio::select! {
+        let mut result = tokio::select! {
             biased;
-            conversed = stop.run_until_cancelled(self.converse(&mut work)) => conversed,
-            () = Work::lost(lost) => Some(Err(Error::ClientGone)),
+            () = stop.requested() => Err(Error::ShuttingDown),
+            conversed = self.converse(&mut work) => conversed,
+            () = Work::lost(lost) => Err(Error::ClientGone),
         };
-        let mut result = conversed.unwrap_or(Err(Error::ShuttingDown));
         let last = self.probe.end();
         let live = &work.live;
         let told = || {
@@ -317,14 +320,11 @@ impl Wire {
         let mut taken = true;
         let refused = work.refused.take();
         if result.is_ok() && refused.is_none() {
-            let delivered = timeout_at(work.clock.deadline, work.responder.succeed(told));
             tokio::select! {
                 biased;
-                delivered = delivered => match delivered {
-                    Ok(by_somebody) => taken = by_somebody,
-                    Err(_) => result = Err(Error::TimedOut),
-                },
-                () = stop.cancelled() => result = Err(Error::ShuttingDown),
+                by_somebody = work.responder.succeed(told) => taken = by_somebody,
+                () = self.alarm.until(work.clock.deadline) => result = Err(Error::TimedOut),
+                () = stop.requested() => result = Err(Error::ShuttingDown),
             }
         } else {
             if result.is_err() {

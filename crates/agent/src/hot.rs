@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hearth_models::{Error, Format, Reason};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use self::frost::Frost;
 use crate::container::{Fate, Idle, Wire};
@@ -19,6 +19,7 @@ use crate::metrics::{LaunchOutcome, Span};
 use crate::probe::Probe;
 use crate::quiet::Quiet;
 use crate::slots::{ContainerRef, StartFailure};
+use crate::stop::Stop;
 use crate::work::Work;
 
 /// A container that is not ready by then never will be, unless its function's timeout allows for more.
@@ -69,8 +70,8 @@ pub(crate) async fn run(permit: Permit, template: Arc<Template>) {
     );
     let (handle, commands) = mpsc::channel(COMMANDS);
     dispatch.launched(permit.at, handle.clone());
-    let (at, frost) = (permit.at, Frost::Awake);
-    let hot = Hot { dispatch: &dispatch, at, template: &template, wire, frost, handle, commands, served: false };
+    let (at, frost, stop) = (permit.at, Frost::Awake, Stop::new(&dispatch.stop));
+    let hot = Hot { dispatch: &dispatch, at, template: &template, wire, frost, stop, handle, commands, served: false };
     let served = hot.serve().await;
     template.series.took(Span::RunHot, began.elapsed());
     if let Err(failure) = served {
@@ -94,6 +95,7 @@ struct Hot<'a> {
     template: &'a Template,
     wire: Wire,
     frost: Frost,
+    stop: Stop,
     handle: Handle,
     commands: mpsc::Receiver<Command>,
     /// It has been of use to a call.
@@ -167,7 +169,7 @@ impl Hot<'_> {
             return ControlFlow::Break(result);
         }
         let answered = || self.dispatch.answered(self.at);
-        if self.wire.execute(work, answered).await == Fate::Spent {
+        if self.wire.execute(work, &mut self.stop, answered).await == Fate::Spent {
             return ControlFlow::Break(Ok(()));
         }
         self.served = true;
@@ -192,9 +194,11 @@ impl Hot<'_> {
                 Some(Command::Run(work)) => Next::Run(work),
                 Some(Command::Retire) | None => Next::Retire,
             }),
-            () = self.dispatch.stop.cancelled() => Some(Next::Retire),
-            () = self.wire.idle(self.template.format) => Some(Next::Over),
-            () = sleep_until(end) => None,
+            () = self.stop.requested() => Some(Next::Retire),
+            idle = self.wire.idle(self.template.format, end) => match idle {
+                Idle::Over => Some(Next::Over),
+                Idle::Still => None,
+            },
         }
     }
 

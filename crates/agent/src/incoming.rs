@@ -43,6 +43,8 @@ struct Reader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     All,
+    /// The log can wait. Over pipes it comes with the answer.
+    Answer,
     /// Nobody can take more of the answer. Over pipes the log has to wait as well.
     Log,
 }
@@ -102,8 +104,8 @@ impl Incoming {
         match (&mut self.answers, wanted) {
             // There they come one after the other.
             (Answers::Stdout, Wanted::Log) => pending().await,
-            (Answers::Stdout, Wanted::All) if self.over => pending().await,
-            (Answers::Stdout, Wanted::All) => {
+            (Answers::Stdout, _) if self.over => pending().await,
+            (Answers::Stdout, Wanted::All | Wanted::Answer) => {
                 let frame = self.frames.next().await;
                 self.stdio(frame)
             }
@@ -111,6 +113,10 @@ impl Incoming {
             (Answers::Connection(None), _) | (Answers::Connection(_), Wanted::Log) => {
                 let frame = self.frames.next().await;
                 self.log(frame)
+            }
+            (Answers::Connection(Some(reader)), Wanted::Answer) => {
+                let read = reader.read().await;
+                self.answer(read)
             }
             (Answers::Connection(Some(reader)), Wanted::All) => {
                 // In no order: a flood in one must not hold up the other.

@@ -9,6 +9,7 @@
 //! the lives of containers; `container` is one exchange; `formats` is what is said in it.
 
 mod agent;
+mod alarm;
 mod answer;
 mod background;
 mod body;
@@ -35,6 +36,7 @@ mod probe;
 mod quiet;
 mod settings;
 mod slots;
+mod stop;
 mod timeline;
 mod trace;
 mod work;

@@ -158,17 +158,17 @@ impl Outgoing {
         self.budget = body.budget;
     }
 
-    fn with_head(&self, head: Bytes, body: &Prefix) -> Bytes {
-        let mut bytes = BytesMut::from(head);
+    fn with_head(&self, mut bytes: Vec<u8>, body: &Prefix) -> Bytes {
         if self.chunked {
-            put_chunk(&mut bytes, &body.bytes);
+            bytes.reserve(body.bytes.len() + http_format::CHUNK_FRAME + http_format::LAST_CHUNK.len());
+            http_format::chunk(&mut bytes, &body.bytes);
             if body.rest.is_none() {
-                bytes.put_slice(http_format::LAST_CHUNK);
+                bytes.extend_from_slice(http_format::LAST_CHUNK);
             }
         } else {
-            bytes.put_slice(&body.bytes);
+            bytes.extend_from_slice(&body.bytes);
         }
-        bytes.freeze()
+        bytes.into()
     }
 
     /// Begins again on another connection, for one that was closed before its other end had read anything. Whether that
@@ -185,6 +185,11 @@ impl Outgoing {
 
     pub(crate) fn is_done(&self) -> bool {
         self.done
+    }
+
+    /// Nothing of it is still to come from the client.
+    pub(crate) fn is_all_here(&self) -> bool {
+        self.rest.is_none() && self.prefix.as_ref().is_none_or(|prefix| prefix.rest.is_none())
     }
 
     /// Nothing more can be sent.
@@ -240,20 +245,12 @@ impl Outgoing {
 
     fn put(&mut self, data: Bytes) {
         self.pending = if self.chunked && !data.is_empty() {
-            let mut chunk = BytesMut::with_capacity(data.len() + 32);
-            put_chunk(&mut chunk, &data);
-            chunk.freeze()
+            let mut chunk = Vec::with_capacity(data.len() + http_format::CHUNK_FRAME);
+            http_format::chunk(&mut chunk, &data);
+            chunk.into()
         } else {
             data
         };
-    }
-}
-
-fn put_chunk(bytes: &mut BytesMut, data: &[u8]) {
-    if !data.is_empty() {
-        bytes.put(http_format::chunk_prefix(data.len()));
-        bytes.put_slice(data);
-        bytes.put_slice(http_format::CHUNK_SUFFIX);
     }
 }
 

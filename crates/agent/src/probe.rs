@@ -7,8 +7,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use hearth_drivers::{Sampler, StatsSource};
 use hearth_models::Stat;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
+use crate::alarm::Alarm;
 use crate::metrics::{Series, Span};
 
 /// Executions shorter than this have no samples of their own.
@@ -21,6 +22,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Probe {
     source: Option<StatsSource>,
     next_at: Instant,
+    alarm: Alarm,
     executing: Option<Execution>,
     series: Arc<Series>,
     began: Instant,
@@ -37,7 +39,7 @@ struct Execution {
 impl Probe {
     pub(crate) fn new(source: StatsSource, series: Arc<Series>) -> Self {
         let began = Instant::now();
-        Self { source: Some(source), next_at: began + INTERVAL, executing: None, series, began }
+        Self { source: Some(source), next_at: began + INTERVAL, alarm: Alarm::new(), executing: None, series, began }
     }
 
     /// Bytes that the container was sent and has not read, where that can be seen.
@@ -61,12 +63,12 @@ impl Probe {
             None => return pending().await,
             Some(StatsSource::Stream(stream)) => stream.next().await,
             Some(StatsSource::Direct(sampler)) => {
-                sleep_until(self.next_at).await;
+                self.alarm.until(self.next_at).await;
                 if let Some(execution) = self.executing.as_mut().filter(|execution| !execution.marked) {
                     sampler.mark();
                     execution.marked = true;
                     self.next_at = execution.since + SHORTEST;
-                    sleep_until(self.next_at).await;
+                    self.alarm.until(self.next_at).await;
                 }
                 self.next_at = match self.executing {
                     Some(Execution { since, .. }) if self.next_at < since + INTERVAL => since + INTERVAL,

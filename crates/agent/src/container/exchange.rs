@@ -2,9 +2,10 @@
 
 use std::io;
 
+use futures_util::FutureExt;
 use hearth_drivers::Chain;
 use hearth_models::{Error, Reason};
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use super::{Fate, Wire};
 use crate::formats::{Decoder, Event};
@@ -12,18 +13,34 @@ use crate::incoming::{Piece, Wanted};
 use crate::outgoing::SendError;
 use crate::work::Work;
 
+/// The log of an execution that is over by then is read when it is over. It has room in its pipe until then.
+const LOG_WAITS: Duration = Duration::from_millis(5);
+
 impl Wire {
     /// The exchange itself, until the answer is complete or cannot become so.
     pub(super) async fn converse(&mut self, work: &mut Work) -> Result<Fate, Error> {
-        let mut deadline = std::pin::pin!(sleep_until(work.clock.deadline));
         // The function takes what it is sent.
-        let mut takes = true;
+        let mut takes = self.send_at_once(work)?;
+        let mut log_at = self.tail.can_wait().then(|| Instant::now() + LOG_WAITS);
         loop {
-            let hold_until = work.responder.hold_until();
-            let wanted = if work.responder.is_blocked() { Wanted::Log } else { Wanted::All };
+            let deadline = work.clock.deadline;
+            let next_at = [work.responder.hold_until(), log_at].into_iter().flatten().fold(deadline, Instant::min);
+            let wanted = match log_at {
+                _ if work.responder.is_blocked() => Wanted::Log,
+                Some(_) => Wanted::Answer,
+                None => Wanted::All,
+            };
             tokio::select! {
                 biased;
-                () = &mut deadline => return Err(Error::TimedOut),
+                () = self.alarm.until(next_at) => {
+                    if next_at == deadline {
+                        return Err(Error::TimedOut);
+                    }
+                    match log_at.take_if(|at| *at == next_at) {
+                        Some(_) => {}
+                        None => work.responder.stream(),
+                    }
+                }
                 piece = self.incoming.next(wanted) => match piece {
                     Piece::Answer(bytes) => {
                         work.decoder.push(bytes);
@@ -60,10 +77,23 @@ impl Wire {
                     // Why it does not read any more shows in what it says or in its exit.
                     Err(SendError::Pipe) => takes = false,
                 },
-                () = sleep_until(hold_until.unwrap_or(work.clock.deadline)), if hold_until.is_some() => work.responder.stream(),
                 stat = self.probe.next() => work.live.sample(stat),
             }
         }
+    }
+
+    /// Sends what the function has room for of a request that is all here, which is nearly always all of it. Whether the
+    /// function takes what it is sent.
+    fn send_at_once(&mut self, work: &mut Work) -> Result<bool, Error> {
+        while work.request.is_all_here() && !work.request.is_done() {
+            match work.request.step(&work.invocation, &mut self.requests).now_or_never() {
+                Some(Ok(())) => {}
+                Some(Err(SendError::Body(error))) => return Err(error.into()),
+                Some(Err(SendError::Pipe)) => return Ok(false),
+                None => break,
+            }
+        }
+        Ok(true)
     }
 
     /// The container closed its output: what it exited with decides first, then whether the answer is whole.

@@ -43,6 +43,11 @@ impl Tail {
         Self { tap, before: [None; 2], foreign: Vec::new(), executed: false, late: LATE_FOR }
     }
 
+    /// What was written can be had at the end of a call.
+    pub(super) const fn can_wait(&self) -> bool {
+        self.tap.is_some()
+    }
+
     fn wrote(&mut self) -> bool {
         self.tap.as_mut().is_some_and(|tap| tap.wrote())
     }

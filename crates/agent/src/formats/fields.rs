@@ -4,10 +4,7 @@ use std::borrow::Cow;
 
 use hearth_models::canonical_header_name;
 use http::HeaderMap;
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TRAILER, TRANSFER_ENCODING};
 
 use crate::env::{injected_headers, is_protected};
 use crate::invocation::Invocation;
@@ -91,15 +88,33 @@ fn the_names_that_are_ready_are_spelled_as_all_others() {
 
 /// Removes from an answer what holds for one connection only: the usual names and those that `Connection` lists.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    // To look at the few that are there is less than to look up all that could be.
+    if !headers.keys().any(is_hop_by_hop) {
+        return;
+    }
     for name in connection_lists(headers) {
         headers.remove(name);
     }
-    for name in [CONNECTION, TRANSFER_ENCODING, TE, TRAILER, UPGRADE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION] {
+    for name in HOP_BY_HOP {
         headers.remove(name);
     }
-    for name in ["keep-alive", "proxy-connection"] {
-        headers.remove(name);
-    }
+}
+
+/// As `http` has them, in lower case.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "transfer-encoding",
+    "te",
+    "trailer",
+    "upgrade",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "keep-alive",
+    "proxy-connection",
+];
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(&name.as_str())
 }
 
 /// The names that `Connection` lists, which make headers the connection's business.

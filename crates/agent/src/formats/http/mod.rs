@@ -9,7 +9,4 @@ mod tests;
 
 pub(super) use answer::Answer;
 pub(in crate::formats) use request::write_line;
-pub(crate) use request::{BodyFraming, LAST_CHUNK, chunk_prefix, request_head};
-
-/// Follows the data of every chunk.
-pub(crate) const CHUNK_SUFFIX: &[u8] = b"\r\n";
+pub(crate) use request::{BodyFraming, CHUNK_FRAME, LAST_CHUNK, chunk, request_head};

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use http::Version;
 use http::header::CONNECTION;
 
@@ -16,21 +15,31 @@ pub(crate) enum BodyFraming {
     Empty,
     /// So many bytes, as they are; `Content-Length` says so, also when they are 0.
     Length(u64),
-    /// In chunks: each as [`chunk_prefix`], data, [`CHUNK_SUFFIX`](super::CHUNK_SUFFIX), at the end [`LAST_CHUNK`].
+    /// In chunks: each as [`chunk`], at the end [`LAST_CHUNK`].
     Chunked,
 }
 
 /// Ends a chunked body.
 pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// What stands before the data of a chunk. `len` is not 0, for that would end the body.
-pub(crate) fn chunk_prefix(len: usize) -> Bytes {
-    debug_assert_ne!(len, 0, "an empty chunk ends the body");
-    format!("{len:x}\r\n").into()
+/// Room for what stands around the data of a chunk.
+pub(crate) const CHUNK_FRAME: usize = 2 * size_of::<usize>() + 2 * b"\r\n".len();
+
+/// Appends `data` as a chunk; nothing where there is none, for that would end the body.
+pub(crate) fn chunk(bytes: &mut Vec<u8>, data: &[u8]) {
+    if data.is_empty() {
+        return;
+    }
+    let digits = data.len().ilog2() / 4 + 1;
+    let digit = |at| b"0123456789abcdef"[data.len() >> (4 * at) & 0xf];
+    bytes.extend((0..digits).rev().map(digit));
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(data);
+    bytes.extend_from_slice(b"\r\n");
 }
 
 /// The request as it goes to stdin, up to its body (v1 contract B.3.2).
-pub(crate) fn request_head(invocation: &Invocation, framing: BodyFraming) -> Bytes {
+pub(crate) fn request_head(invocation: &Invocation, framing: BodyFraming) -> Vec<u8> {
     let request = &invocation.request;
     let length = match framing {
         BodyFraming::Length(length) => Some(Cow::Owned(length.to_string().into_bytes())),
@@ -59,7 +68,7 @@ pub(crate) fn request_head(invocation: &Invocation, framing: BodyFraming) -> Byt
         write_line(&mut head, name, value);
     }
     head.extend_from_slice(b"\r\n");
-    head.into()
+    head
 }
 
 /// A queued call's target is text from a store: whatever would break the request line is escaped.

@@ -11,7 +11,7 @@ use crate::formats::{Decoder, FormatError, HttpFault, MAX_HEAD, MAX_HEADERS};
 // === requests ===
 
 fn head(invocation: &crate::invocation::Invocation, framing: BodyFraming) -> String {
-    String::from_utf8(request_head(invocation, framing).to_vec()).unwrap()
+    String::from_utf8(request_head(invocation, framing)).unwrap()
 }
 
 #[test]
@@ -24,8 +24,14 @@ fn the_captured_request_is_written_without_its_configuration() {
          Fn_param_app: specx\r\nFn_param_route: /http\r\nFn_path: /http\r\n\
          Fn_request_url: http://127.0.0.1:8081/r/specx/http\r\nFn_type: sync\r\nUser-Agent: curl/7.88.1\r\n\r\n"
     );
-    let body = [&chunk_prefix(11)[..], b"hello chunk", CHUNK_SUFFIX, LAST_CHUNK].concat();
-    assert_eq!(body, b"b\r\nhello chunk\r\n0\r\n\r\n");
+    let mut body = Vec::new();
+    for length in [11, 0, 15, 16, 255, 4096] {
+        let at = body.len();
+        chunk(&mut body, &vec![b'x'; length]);
+        let expected = if length == 0 { String::new() } else { format!("{length:x}\r\n{}\r\n", "x".repeat(length)) };
+        assert_eq!(body[at..], *expected.as_bytes());
+        assert!(body.len() - at <= length + CHUNK_FRAME);
+    }
 }
 
 #[test]
@@ -297,7 +303,7 @@ fn valid_answer() -> impl Strategy<Value = Valid> {
             }
             if framing == 1 && !bodiless {
                 for piece in &pieces {
-                    bytes.extend([&chunk_prefix(piece.len())[..], piece, CHUNK_SUFFIX].concat());
+                    chunk(&mut bytes, piece);
                 }
                 bytes.extend(LAST_CHUNK);
             } else {

@@ -1,6 +1,5 @@
 //! Writing a request's head. Its body always follows in chunks.
 
-use bytes::Bytes;
 use hearth_models::{Timestamp, WholeSeconds};
 use http::header::{
     CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
@@ -20,7 +19,7 @@ const BEGINNING: &[u8] = b"POST /call HTTP/1.1\r\nHost: localhost\r\nTransfer-En
 const DEADLINE: HeaderName = HeaderName::from_static("fn-deadline");
 
 /// The request as it goes to the function, up to its body, which has to be over by `deadline`.
-pub(crate) fn request_head(invocation: &Invocation, deadline: Timestamp) -> Bytes {
+pub(crate) fn request_head(invocation: &Invocation, deadline: Timestamp) -> Vec<u8> {
     let request = &invocation.request;
     let mut head = Vec::with_capacity(512 + request.url.len() + 48 * request.headers.len());
     head.extend_from_slice(BEGINNING);
@@ -31,7 +30,7 @@ pub(crate) fn request_head(invocation: &Invocation, deadline: Timestamp) -> Byte
         Via::Direct => pass_on(&mut head, &request.headers),
     }
     head.extend_from_slice(b"\r\n");
-    head.into()
+    head
 }
 
 /// Writes method, URL and headers as headers of their own. The content type is that of the body, which is not framed. What
