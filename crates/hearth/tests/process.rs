@@ -3,8 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 /// Runs `hearth` with these arguments and variables, and nothing else of this environment.
 fn hearth(directory: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
@@ -118,4 +119,28 @@ fn a_call_of_a_server_that_is_away_is_told_in_one_line() {
     assert_eq!(output.status.code(), Some(1));
     let said = lines(&output.stderr);
     assert!(said.len() == 1 && said[0].starts_with("hearth: ") && said[0].contains("127.0.0.1:1"), "{said:#?}");
+}
+
+#[test]
+fn its_memory_is_in_ordinary_pages() {
+    // It has begun when it asks for the call, and waits until it is killed.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_hearth"))
+        .args(["call", "app", "ID", "--url", &url])
+        .env_clear()
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let connection = listener.accept().unwrap();
+    let of = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap();
+    let (status, maps) = (of("status"), of("smaps"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(connection);
+    // Kernels without huge pages say nothing of them.
+    assert!(!status.contains("THP_enabled:\t1"), "{status}");
+    // "hg": the allocator asked for them.
+    let asked = maps.lines().filter(|line| line.starts_with("VmFlags:") && line.contains(" hg")).count();
+    assert_eq!(asked, 0, "{maps}");
 }
