@@ -13,8 +13,8 @@ use futures_util::stream::BoxStream;
 use hearth_drivers::{Frame, Outlet};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// Room for a read: a piece of an answer is no longer.
-const READ_BYTES: usize = 64 * 1024;
+/// Room for a read: a piece of an answer is no longer. Several of them are kept for a client that is slow.
+const READ_BYTES: usize = 32 * 1024;
 
 /// Below this much room a read is given new room, so that small answers share one allocation.
 const LOW_WATER: usize = 4 * 1024;

@@ -30,6 +30,9 @@ const LAST_HEAD: Duration = Duration::from_millis(500);
 /// How long accepting pauses when the process is out of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// When so much of an answer waits for its client to take it, no more is asked for.
+const UNSENT_BYTES: usize = 64 * 1024;
+
 /// Connections of operators at a time.
 const MAX_ADMIN_CONNECTIONS: usize = 100;
 
@@ -147,8 +150,6 @@ impl Listener {
 
     fn open(self, door: Door, api: &Arc<Api>, max_connections: usize, tasks: TaskTracker) -> Open {
         let settings = &api.settings;
-        let mut http = http1::Builder::new();
-        http.title_case_headers(true).max_header_size(settings.max_head);
         let open = Open {
             address: self.address,
             draining: CancellationToken::new(),
@@ -162,7 +163,7 @@ impl Listener {
             Door::Admin => None,
         };
         let connections = Connections {
-            http,
+            http: http(settings),
             header_timeout: settings.header_timeout,
             write_timeout: settings.write_timeout,
             api: Arc::clone(api),
@@ -283,6 +284,15 @@ async fn accept_failed(error: &io::Error) {
     sleep(ACCEPT_PAUSE).await;
 }
 
+/// How requests are read and answers written.
+fn http(settings: &Settings) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.title_case_headers(true);
+    // One limit for both directions, hyper's own being 400 KiB: a head has to fit as well.
+    http.max_header_size(settings.max_head).max_buf_size(settings.max_head.max(UNSENT_BYTES));
+    http
+}
+
 // === impl Connections ===
 
 impl Connections {
@@ -338,3 +348,6 @@ impl Connections {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

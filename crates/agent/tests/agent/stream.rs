@@ -10,6 +10,7 @@ use hearth_drivers::scripted::programs::{http, response, serve, stream, stream_e
 use hearth_drivers::scripted::{Program, Script, Step};
 use hearth_drivers::{Exit, SocketError};
 use hearth_models::{Error, Reason, Status};
+use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
@@ -370,5 +371,27 @@ async fn ten_megabytes_go_both_ways() {
     let body: Vec<u8> = (0..=255).cycle().take(10 << 20).collect();
     let (status, answer) = test.call(&function, body.clone()).await.answer().await;
     assert!(status == 200 && answer == body, "{} bytes", answer.len());
+    test.ends_clean().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn little_of_an_answer_is_under_way_to_a_client_that_does_not_read() {
+    const LENGTH: usize = 10 << 20;
+    static WRITTEN: AtomicUsize = AtomicUsize::new(0);
+    let test = TestAgent::new(Program::new(|mut io| async move {
+        io.listen();
+        let mut connection = io.accept().await.unwrap();
+        let _request = connection.read(&mut [0; 4096]).await;
+        connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10485760\r\n\r\n").await.unwrap();
+        while WRITTEN.fetch_add(4096, Ordering::Relaxed) < LENGTH {
+            connection.write_all(&[b'x'; 4096]).await.unwrap();
+        }
+        std::future::pending().await
+    }));
+    let answer = test.call(&function(&test), "").await.result.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    // What was held until it was known to be worth streaming, six pieces, and what the pipe holds.
+    assert!(WRITTEN.load(Ordering::Relaxed) <= (64 + 6 * 32 + 64) * 1024, "{WRITTEN:?}");
+    assert_eq!(answer.body.collect().await.unwrap().to_bytes().len(), LENGTH);
     test.ends_clean().await;
 }
