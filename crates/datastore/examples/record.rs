@@ -4,8 +4,8 @@
 //!     cargo run --release -p hearth-datastore --example record [name=value ...]
 //!
 //! `url` is a database of its own (a SQLite file in a temporary directory); `calls`, `log` (bytes) and `points` (of the
-//! histogram) say what is recorded, `rate` how many calls a second (0: as many as possible), `group` writes groups of
-//! that size directly, without the recorder.
+//! histogram) say what is recorded, `functions` of how many functions (0: each call of its own), `rate` how many calls a
+//! second (0: as many as possible), `group` writes groups of that size directly, without the recorder.
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 
 use std::error::Error;
@@ -31,13 +31,14 @@ struct Load {
     calls: usize,
     log_bytes: usize,
     points: usize,
+    functions: usize,
     rate: usize,
     group: usize,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut load = Load { calls: 200_000, log_bytes: 200, points: 2, rate: 0, group: 0 };
+    let mut load = Load { calls: 200_000, log_bytes: 200, points: 2, functions: 0, rate: 0, group: 0 };
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("bench.db");
     let mut url = format!("sqlite3://{}", file.display());
@@ -47,6 +48,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Some(("calls", value)) => load.calls = value.parse()?,
             Some(("log", value)) => load.log_bytes = value.parse()?,
             Some(("points", value)) => load.points = value.parse()?,
+            Some(("functions", value)) => load.functions = value.parse()?,
             Some(("rate", value)) => load.rate = value.parse()?,
             Some(("group", value)) => load.group = value.parse()?,
             _ => return Err(format!("not known: {argument}").into()),
@@ -85,10 +87,9 @@ fn cpu() -> Result<Duration, Box<dyn Error>> {
 /// Groups of one size, one after the other: what the store costs without the recorder.
 async fn groups(store: &Arc<dyn Datastore>, app_id: AppId, load: Load) -> Result<(), Box<dyn Error>> {
     let node = Node { server_id: ServerId::generate(), instance_id: InstanceId::generate() };
-    let fn_id = FnId::generate();
-    let group =
-        || -> Vec<Arc<Record>> { (0..load.group).map(|_| Arc::new(ended(begun(app_id, fn_id), load))).collect() };
-    let groups: Vec<_> = (0..load.calls / load.group).map(|_| group()).collect();
+    let of = functions(load);
+    let calls: Vec<Arc<Record>> = (0..load.calls).map(|n| Arc::new(ended(begun(app_id, &of, n), load))).collect();
+    let groups: Vec<_> = calls.chunks_exact(load.group).collect();
     let (began, cpu_before) = (Instant::now(), cpu()?);
     for group in &groups {
         store.record(node, group).await?;
@@ -114,13 +115,14 @@ async fn record(store: &Arc<dyn Datastore>, app_id: AppId, load: Load) -> Result
     let (began, cpu_before) = (Instant::now(), cpu()?);
     let mut callers = JoinSet::new();
     let pause = Duration::from_secs(1) * u32::try_from(CALLERS)? / u32::try_from(load.rate.max(1))?;
+    let of = functions(load);
     for _ in 0..CALLERS {
-        let recorder = recorder.clone();
+        let (recorder, of) = (recorder.clone(), Arc::clone(&of));
         callers.spawn(async move {
             let mut inside = Vec::with_capacity(load.calls / CALLERS);
             let mut due = Instant::now();
-            for _ in 0..load.calls / CALLERS {
-                inside.push(one_call(&recorder, app_id, load).await);
+            for n in 0..load.calls / CALLERS {
+                inside.push(one_call(&recorder, begun(app_id, &of, n), load).await);
                 if load.rate > 0 {
                     due += pause;
                     tokio::time::sleep_until(due).await;
@@ -147,8 +149,7 @@ async fn record(store: &Arc<dyn Datastore>, app_id: AppId, load: Load) -> Result
 }
 
 /// One call; returns the time that the recorder cost its caller, back-pressure not included.
-async fn one_call(recorder: &Recorder, app_id: AppId, load: Load) -> Duration {
-    let mut call = begun(app_id, FnId::generate());
+async fn one_call(recorder: &Recorder, mut call: Call, load: Load) -> Duration {
     let began = Instant::now();
     recorder.begin(&call);
     if call.start().is_ok() {
@@ -165,9 +166,16 @@ async fn one_call(recorder: &Recorder, app_id: AppId, load: Load) -> Duration {
     inside
 }
 
-fn begun(app_id: AppId, fn_id: FnId) -> Call {
+fn functions(load: Load) -> Arc<[(FnId, TriggerId)]> {
+    (0..load.functions).map(|_| (FnId::generate(), TriggerId::generate())).collect()
+}
+
+/// The `n`th call, of these functions in turns.
+fn begun(app_id: AppId, of: &[(FnId, TriggerId)], n: usize) -> Call {
+    let turn = of.get(n % of.len().max(1)).copied();
+    let (fn_id, trigger_id) = turn.unwrap_or_else(|| (FnId::generate(), TriggerId::generate()));
     let mut call = Call::accept(app_id, fn_id, CallType::Sync);
-    call.trigger_id = Some(TriggerId::generate());
+    call.trigger_id = Some(trigger_id);
     "/bench/path".clone_into(&mut call.path);
     call
 }
