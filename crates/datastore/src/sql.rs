@@ -158,7 +158,7 @@ impl CallStore for SqlStore {
     }
 
     async fn log(&self, app_id: AppId, call_id: CallId) -> Result<Bytes> {
-        let log = within(DEADLINE, self.do_log(app_id, call_id)).await?;
+        let log = within(DEADLINE, self.do_log_of_call(app_id, call_id)).await?;
         Ok(log.ok_or(ModelError::LogNotFound)?)
     }
 

@@ -54,6 +54,7 @@ async fn every_statement_has_its_index() {
         calls::GET,
         calls::INTERRUPT,
         logs::GET,
+        logs::IS_EMPTY,
         logs::REMOVE,
         history::NTH_OLDEST,
         &history::count(Dialect::Sqlite),

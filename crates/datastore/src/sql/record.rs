@@ -48,7 +48,7 @@ impl SqlStore {
         let last = last_words(kept);
         insert::calls(&mut tx, self.dialect, node, &last).await?;
         let logs = last.iter().filter_map(|record| {
-            let log = record.log.as_deref()?;
+            let log = record.log.as_deref().filter(|log| !log.is_empty())?;
             Some((record.call.app_id, record.call.id, log))
         });
         insert::logs(&mut tx, self.dialect, logs).await?;

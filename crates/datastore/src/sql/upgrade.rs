@@ -1,7 +1,7 @@
 //! A database of every earlier version becomes one of this version, and keeps what is in it.
 
 use bytes::Bytes;
-use hearth_models::{Call, CallFilter, CallType, InstanceId, Page, ServerId, Status, Timestamp};
+use hearth_models::{Call, CallFilter, CallType, Error as ModelError, InstanceId, Page, ServerId, Status, Timestamp};
 use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection};
 
@@ -13,10 +13,10 @@ use databases::Database;
 use super::dialect::Dialect;
 use super::open::{open_server, open_sqlite, server_options, sqlite_options};
 use super::url::Target;
-use crate::{Datastore, Node, QueueStore, Terms};
+use crate::{Datastore, Error, Node, QueueStore, Terms};
 
 /// What a database of version 1 can hold. Later versions that need other columns get rows of their own.
-const ROWS: [&str; 8] = [
+const ROWS: [&str; 10] = [
     "INSERT INTO apps (id, name, config, annotations, syslog_url, shape, created_at, updated_at) VALUES \
          ('01JD000000000000000000000A', 'old', '{\"K\":\"v\"}', '{}', NULL, '', 1700000000000, 1700000000001)",
     "INSERT INTO functions (id, app_id, name, image, format, type, memory_mb, timeout_secs, idle_timeout_secs, config, \
@@ -38,6 +38,13 @@ const ROWS: [&str; 8] = [
          '01JD000000000000000000000S', '01JD000000000000000000000J')",
     "INSERT INTO logs (app_id, call_id, data) VALUES \
          ('01JD000000000000000000000A', '01JD000000000000000000000C', x'61206c6f67')",
+    "INSERT INTO logs (app_id, call_id, data) VALUES ('01JD000000000000000000000A', '01JD000000000000000000000D', x'')",
+    // Closed by a later start of its server: nobody knows what it wrote.
+    "INSERT INTO calls (app_id, id, fn_id, trigger_id, path, type, status, reason, error, attempts, created_at, \
+         started_at, completed_at, stats, server_id, instance_id) VALUES \
+         ('01JD000000000000000000000A', '01JD000000000000000000000B', '01JD000000000000000000000F', NULL, '/old', \
+         'sync', 'error', 'platform', 'it stopped', 1, 1731888742400, NULL, 1731888742402, NULL, \
+         '01JD000000000000000000000S', '01JD000000000000000000000J')",
     "UPDATE call_drift SET greatest_ms = 77 WHERE id = 1",
     "INSERT INTO deletions (app_id, created_at) VALUES ('01JD000000000000000000000Z', 1700000000000)",
 ];
@@ -58,7 +65,7 @@ async fn fill(on: &mut AnyConnection, dialect: Dialect, version: i64) {
     let queued = QUEUED.into_iter().filter(|_| version >= 4);
     for row in ROWS.into_iter().chain(queued) {
         let row = match dialect {
-            Dialect::Postgres => row.replace("x'61206c6f67'", "'\\x61206c6f67'"),
+            Dialect::Postgres => row.replace("x'", "'\\x"),
             Dialect::Sqlite | Dialect::MySql => row.to_owned(),
         };
         sqlx::query(AssertSqlSafe(row)).execute(&mut *on).await.unwrap();
@@ -101,11 +108,14 @@ async fn assert_kept(store: &impl Datastore) {
     assert_eq!(route.image, "acme/hello:1");
     let calls = store.calls(apps[0].id, &CallFilter::default()).await.unwrap();
     let calls: Vec<Call> = calls.into_iter().filter(|call| call.call_type == CallType::Sync).collect();
-    assert_eq!(calls.len(), 2);
+    assert_eq!(calls.len(), 3);
     assert_eq!(calls[0].error(), Some("it was"));
     assert_eq!((calls[1].status(), calls[1].stats.len()), (Status::Success, 1));
     assert_eq!(calls[1].trigger_id.unwrap().to_string(), "01JD000000000000000000000T");
     assert_eq!(store.log(apps[0].id, calls[1].id).await.unwrap(), Bytes::from_static(b"a log"));
+    assert_eq!(store.log(apps[0].id, calls[0].id).await.unwrap(), Bytes::new());
+    let unknown = store.log(apps[0].id, calls[2].id).await;
+    assert!(matches!(unknown, Err(Error::Model(ModelError::LogNotFound))), "{unknown:?}");
     let removed = store.removed_app().await.unwrap();
     assert_eq!(removed.unwrap().to_string(), "01JD000000000000000000000Z", "a deletion was noted");
 }

@@ -63,6 +63,13 @@ pub(crate) async fn logs_come_back_byte_for_byte(store: Arc<dyn Datastore>) {
     let silent = record(succeeded(app.id, "/"), &b""[..]);
     store.record(node(), std::slice::from_ref(&silent)).await.unwrap();
     assert_eq!(store.log(app.id, silent.call.id).await.unwrap(), "");
+    // One that was stored before it had ended.
+    let mut long = running(app.id, "/");
+    store.record(node(), &[record(long.clone(), None)]).await.unwrap();
+    assert_eq!(told(store.log(app.id, long.id).await), Error::LogNotFound);
+    long.succeed().unwrap();
+    store.record(node(), &[record(long.clone(), &b""[..])]).await.unwrap();
+    assert_eq!(store.log(app.id, long.id).await.unwrap(), "");
 }
 
 pub(crate) async fn a_thousand_records_are_one_group(store: Arc<dyn Datastore>) {

@@ -1,11 +1,11 @@
 //! Groups as one JSON parameter that the database unpacks: one statement whatever the size. For databases at the other
 //! end of a network, where what counts is that there is one statement to parse, plan and wait for.
 
-use hearth_models::{AppId, Call, CallId, CallType, FnId, Reason, Status, Timestamp, TriggerId};
+use hearth_models::{AppId, CallId, CallType, FnId, Reason, Status, Timestamp, TriggerId};
 use serde::Serialize;
 use sqlx::AnyConnection;
 
-use super::error_text;
+use super::{empty_log, error_text};
 use crate::sql::{json, stats};
 use crate::{Node, Record, Result};
 
@@ -23,7 +23,7 @@ macro_rules! insert_calls {
     ($rest:literal) => {
         concat!(
             "INSERT INTO calls (server_id, instance_id, app_id, id, fn_id, trigger_id, path, type, status, reason, \
-                 error, attempts, created_at, started_at, completed_at, stats) ",
+                 error, attempts, created_at, started_at, completed_at, stats, empty_log) ",
             $rest
         )
     };
@@ -32,12 +32,13 @@ macro_rules! insert_calls {
 pub(super) const POSTGRES: Statements = Statements {
     calls: insert_calls!(
         "SELECT $1, $2, c ->> 0, c ->> 1, c ->> 2, c ->> 3, c ->> 4, c ->> 5, c ->> 6, c ->> 7, c ->> 8, \
-             (c ->> 9)::bigint, (c ->> 10)::bigint, (c ->> 11)::bigint, (c ->> 12)::bigint, c ->> 13 \
+             (c ->> 9)::bigint, (c ->> 10)::bigint, (c ->> 11)::bigint, (c ->> 12)::bigint, c ->> 13, (c ->> 14)::smallint \
          FROM jsonb_array_elements($3::jsonb) AS j (c) \
          ON CONFLICT (app_id, id) DO UPDATE SET \
              server_id = excluded.server_id, instance_id = excluded.instance_id, status = excluded.status, \
              reason = excluded.reason, error = excluded.error, attempts = excluded.attempts, \
-             started_at = excluded.started_at, completed_at = excluded.completed_at, stats = excluded.stats \
+             started_at = excluded.started_at, completed_at = excluded.completed_at, stats = excluded.stats, \
+             empty_log = excluded.empty_log \
          WHERE calls.completed_at IS NULL"
     ),
     logs: "INSERT INTO logs (data, app_id, call_id) \
@@ -54,7 +55,8 @@ pub(super) const MYSQL: Statements = Statements {
              trigger_id VARCHAR(26) PATH '$[3]', path VARCHAR(8192) PATH '$[4]', type VARCHAR(16) PATH '$[5]', \
              status VARCHAR(16) PATH '$[6]', reason VARCHAR(32) PATH '$[7]', error MEDIUMTEXT PATH '$[8]', \
              attempts BIGINT PATH '$[9]', created_at BIGINT PATH '$[10]', started_at BIGINT PATH '$[11]', \
-             completed_at BIGINT PATH '$[12]', stats MEDIUMTEXT PATH '$[13]')) j \
+             completed_at BIGINT PATH '$[12]', stats MEDIUMTEXT PATH '$[13]', \
+             empty_log SMALLINT PATH '$[14]')) j \
          ON DUPLICATE KEY UPDATE \
              server_id = IF(calls.completed_at IS NULL, VALUES(server_id), calls.server_id), \
              instance_id = IF(calls.completed_at IS NULL, VALUES(instance_id), calls.instance_id), \
@@ -64,6 +66,7 @@ pub(super) const MYSQL: Statements = Statements {
              attempts = IF(calls.completed_at IS NULL, VALUES(attempts), calls.attempts), \
              started_at = IF(calls.completed_at IS NULL, VALUES(started_at), calls.started_at), \
              stats = IF(calls.completed_at IS NULL, VALUES(stats), calls.stats), \
+             empty_log = IF(calls.completed_at IS NULL, VALUES(empty_log), calls.empty_log), \
              completed_at = IF(calls.completed_at IS NULL, VALUES(completed_at), calls.completed_at)"
     ),
     logs: "INSERT INTO logs (data, app_id, call_id) \
@@ -91,10 +94,12 @@ struct Row<'a>(
     Option<i64>,
     Option<i64>,
     Option<String>,
+    Option<i16>,
 );
 
-impl<'a> From<&'a Call> for Row<'a> {
-    fn from(call: &'a Call) -> Self {
+impl<'a> From<&'a Record> for Row<'a> {
+    fn from(record: &'a Record) -> Self {
+        let call = &record.call;
         Self(
             call.app_id,
             call.id,
@@ -110,12 +115,13 @@ impl<'a> From<&'a Call> for Row<'a> {
             call.started_at().map(Timestamp::as_millis),
             call.completed_at().map(Timestamp::as_millis),
             (!call.stats.is_empty()).then(|| stats::encode(&call.stats)),
+            empty_log(record),
         )
     }
 }
 
 pub(super) async fn calls(on: &mut AnyConnection, by: &Statements, node: Node, records: &[&Record]) -> Result<()> {
-    let rows: Vec<Row<'_>> = records.iter().map(|record| Row::from(&record.call)).collect();
+    let rows: Vec<Row<'_>> = records.iter().map(|record| Row::from(*record)).collect();
     sqlx::query(by.calls)
         .bind(node.server_id.to_string())
         .bind(node.instance_id.to_string())

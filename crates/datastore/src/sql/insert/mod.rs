@@ -1,8 +1,11 @@
 //! How a group of calls or logs gets into its table: with one statement, or a few when the group is large.
+//!
+//! A log without a byte is no row of its own but a note in that of its call.
 
 mod json;
 mod rows;
 
+use bytes::Bytes;
 use hearth_models::{AppId, Call, CallId};
 use sqlx::AnyConnection;
 
@@ -37,4 +40,9 @@ pub(super) async fn logs(
 /// A sentence may quote a function's output, and not every database can hold a NUL in a text.
 fn error_text(call: &Call) -> Option<String> {
     call.error().map(|text| text.replace('\0', "\u{fffd}"))
+}
+
+/// The note that a call wrote nothing.
+fn empty_log(record: &Record) -> Option<i16> {
+    record.log.as_ref().is_some_and(Bytes::is_empty).then_some(1)
 }

@@ -9,7 +9,7 @@ use hearth_models::{AppId, CallId, Timestamp};
 use sqlx::any::AnyArguments;
 use sqlx::{Any, AnyConnection, Arguments, Encode, Type};
 
-use super::error_text;
+use super::{empty_log, error_text};
 use crate::sql::stats;
 use crate::{Error, Node, Record, Result};
 
@@ -61,16 +61,17 @@ macro_rules! sized {
 /// replaced unless it has ended.
 const CALLS: Sized = sized!(
     "INSERT INTO calls (server_id, instance_id, app_id, id, fn_id, trigger_id, path, type, status, reason, error, \
-         attempts, created_at, started_at, completed_at, stats) \
+         attempts, created_at, started_at, completed_at, stats, empty_log) \
      SELECT ?, ?, * FROM (VALUES ",
-    "(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL \
      ON CONFLICT (app_id, id) DO UPDATE SET server_id = excluded.server_id, instance_id = excluded.instance_id, \
          status = excluded.status, reason = excluded.reason, error = excluded.error, attempts = excluded.attempts, \
-         started_at = excluded.started_at, completed_at = excluded.completed_at, stats = excluded.stats \
+         started_at = excluded.started_at, completed_at = excluded.completed_at, stats = excluded.stats, \
+         empty_log = excluded.empty_log \
      WHERE calls.completed_at IS NULL"
 );
-const CALL_COLUMNS: usize = 14;
+const CALL_COLUMNS: usize = 15;
 
 /// Inserts logs. A log that is there stays.
 const LOGS: Sized = sized!(
@@ -137,6 +138,7 @@ impl Values {
         self.add(call.created_at.as_millis())?;
         self.add(call.started_at().map(Timestamp::as_millis))?;
         self.add(call.completed_at().map(Timestamp::as_millis))?;
-        self.add((!call.stats.is_empty()).then(|| stats::encode(&call.stats)))
+        self.add((!call.stats.is_empty()).then(|| stats::encode(&call.stats)))?;
+        self.add(empty_log(record))
     }
 }

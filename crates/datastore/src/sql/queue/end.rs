@@ -7,16 +7,15 @@ use sqlx::AnyConnection;
 
 use super::{close, ids, read_lease, update_calls};
 use crate::sql::dialect::Dialect;
-use crate::sql::insert;
 use crate::sql::row::Reader;
 use crate::sql::{SqlStore, json};
 use crate::{Cancelled, Lease, Record, Result, Verdict};
 
 pub(in crate::sql) const HELD: &str =
     "SELECT call_id, attempt FROM queue WHERE state = 2 AND call_id IN ({ids}) ORDER BY call_id";
-pub(in crate::sql) const END: &str = update_calls!("status = $1, reason = $2, error = $3, completed_at = $4");
+pub(in crate::sql) const END: &str =
+    update_calls!("status = $1, reason = $2, error = $3, completed_at = $4, empty_log = 1");
 const BURY: &str = "UPDATE queue SET state = 3, server_id = NULL, instance_id = NULL WHERE call_id IN ({ids})";
-const OWNERS: &str = "SELECT call_id, app_id FROM queue WHERE call_id IN ({ids})";
 const FIND: &str = "SELECT call_id, attempt, state FROM queue WHERE call_id = $1 AND app_id = $2";
 const ENDED: &str = "SELECT id, completed_at FROM calls WHERE app_id = $1 AND id = $2";
 
@@ -136,14 +135,7 @@ async fn end(
         .bind(ids)
         .execute(&mut *on)
         .await?;
-    let rows = sqlx::query(dialect.with_ids(OWNERS, 1)).bind(ids).fetch_all(&mut *on).await?;
-    let mut logs: Vec<(AppId, CallId, &[u8])> = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let mut row = Reader::new(row);
-        let call_id = row.parsed()?;
-        logs.push((row.parsed()?, call_id, b""));
-    }
-    insert::logs(on, dialect, logs.into_iter()).await
+    Ok(())
 }
 
 impl SqlStore {
