@@ -72,6 +72,31 @@ pub(crate) async fn logs_come_back_byte_for_byte(store: Arc<dyn Datastore>) {
     assert_eq!(store.log(app.id, long.id).await.unwrap(), "");
 }
 
+/// Some databases are told once what the calls of a group have in common.
+pub(crate) async fn calls_of_a_group_may_differ_in_anything(store: Arc<dyn Datastore>) {
+    let apps = [app(&*store, "one").await.id, app(&*store, "two").await.id];
+    let functions = [FnId::generate(), FnId::generate()];
+    let triggers = [None, Some(TriggerId::generate()), Some(TriggerId::generate())];
+    let call = |n: usize| {
+        let mut call = running(apps[n % 2], ["/", ""][n / 2 % 2]);
+        call.fn_id = functions[n / 4 % 2];
+        call.trigger_id = triggers[n / 8 % 3];
+        if n < 24 {
+            call.succeed().unwrap()
+        } else {
+            call.fail(Reason::Killed, "why").unwrap()
+        }
+        call
+    };
+    for first in [0, 9, 18, 31, 47] {
+        let group: Vec<_> = (first..48).chain(0..first).map(|n| record(call(n), None)).collect();
+        store.record(node(), &group).await.unwrap();
+        for record in &group {
+            assert_eq!(store.call(record.call.app_id, record.call.id).await.unwrap(), record.call);
+        }
+    }
+}
+
 pub(crate) async fn a_thousand_records_are_one_group(store: Arc<dyn Datastore>) {
     let app = app(&*store, "app").await;
     let records: Vec<Arc<Record>> = (0..1000)

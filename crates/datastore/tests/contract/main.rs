@@ -81,6 +81,7 @@ macro_rules! every_test {
                 logs_come_back_byte_for_byte
                 a_thousand_records_are_one_group
                 groups_of_every_size_are_stored
+                calls_of_a_group_may_differ_in_anything
                 recording_again_changes_nothing
                 a_final_state_is_never_overwritten
                 a_group_may_hold_a_call_twice

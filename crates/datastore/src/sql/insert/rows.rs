@@ -5,7 +5,7 @@
 //! one JSON parameter unpacked by the database, costs SQLite half as much again for every row: it parses the
 //! text, writes each row out as text once more, and looks for each value from the start of it.
 
-use hearth_models::{AppId, CallId, Timestamp};
+use hearth_models::{AppId, Call, CallId, Timestamp};
 use sqlx::any::AnyArguments;
 use sqlx::{Any, AnyConnection, Arguments, Encode, Type};
 
@@ -59,10 +59,17 @@ macro_rules! sized {
 
 /// Inserts calls as written by the server and the instance that the first two parameters name. A call that is there is
 /// replaced unless it has ended.
+///
+/// Then come those columns of the first call that a group often has in common, and a row for each call, in which they are
+/// NULL where they are as in the first: a text is allocated and copied again and again on its way here, a NULL is not. ''
+/// stands for the trigger of a call that has none.
 const CALLS: Sized = sized!(
-    "INSERT INTO calls (server_id, instance_id, app_id, id, fn_id, trigger_id, path, type, status, reason, error, \
+    "INSERT INTO calls (server_id, instance_id, app_id, fn_id, trigger_id, path, type, status, id, reason, error, \
          attempts, created_at, started_at, completed_at, stats, empty_log) \
-     SELECT ?, ?, * FROM (VALUES ",
+     SELECT ?, ?, coalesce(column2, ?), coalesce(column3, ?), nullif(coalesce(column4, ?), ''), \
+         coalesce(column5, ?), coalesce(column6, ?), coalesce(column7, ?), column1, column8, column9, \
+         column10, column11, column12, column13, column14, column15 \
+     FROM (VALUES ",
     "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     ") WHERE column1 IS NOT NULL \
      ON CONFLICT (app_id, id) DO UPDATE SET server_id = excluded.server_id, instance_id = excluded.instance_id, \
@@ -71,6 +78,7 @@ const CALLS: Sized = sized!(
          empty_log = excluded.empty_log \
      WHERE calls.completed_at IS NULL"
 );
+const COMMON_COLUMNS: usize = 6;
 const CALL_COLUMNS: usize = 15;
 
 /// Inserts logs. A log that is there stays.
@@ -82,13 +90,14 @@ const LOGS: Sized = sized!(
 const LOG_COLUMNS: usize = 3;
 
 pub(super) async fn calls(on: &mut AnyConnection, node: Node, records: &[&Record]) -> Result<()> {
-    let (server_id, instance_id) = (node.server_id.to_string(), node.instance_id.to_string());
     for part in records.chunks(MANY) {
-        let mut values = Values::with_capacity(2 + part.len() * CALL_COLUMNS);
-        values.add(&*server_id)?;
-        values.add(&*instance_id)?;
+        let mut values = Values::with_capacity(2 + COMMON_COLUMNS + part.len() * CALL_COLUMNS);
+        values.add(&*node.server_id.text())?;
+        values.add(&*node.instance_id.text())?;
+        let Some(first) = part.first().map(|record| &record.call) else { continue };
+        values.add_common(first, None)?;
         for record in part {
-            values.add_call(record)?;
+            values.add_call(record, first)?;
         }
         sqlx::query_with(CALLS.of(part.len()), values.0).execute(&mut *on).await?;
     }
@@ -99,8 +108,8 @@ pub(super) async fn logs(on: &mut AnyConnection, logs: &[(AppId, CallId, &[u8])]
     for part in logs.chunks(MANY) {
         let mut values = Values::with_capacity(part.len() * LOG_COLUMNS);
         for (app_id, call_id, log) in part {
-            values.add(app_id.to_string())?;
-            values.add(call_id.to_string())?;
+            values.add(&*app_id.text())?;
+            values.add(&*call_id.text())?;
             values.add(*log)?;
         }
         sqlx::query_with(LOGS.of(part.len()), values.0).execute(&mut *on).await?;
@@ -122,16 +131,23 @@ impl Values {
         self.0.add(value).map_err(Error::Refused)
     }
 
+    /// The columns that a group often has in common, NULL where they are as in `first`.
+    fn add_common(&mut self, call: &Call, first: Option<&Call>) -> Result<()> {
+        let differs = |same: fn(&Call, &Call) -> bool| first.is_none_or(|first| !same(call, first));
+        self.add(differs(|a, b| a.app_id == b.app_id).then(|| call.app_id.text()).as_deref())?;
+        self.add(differs(|a, b| a.fn_id == b.fn_id).then(|| call.fn_id.text()).as_deref())?;
+        let trigger_id = || call.trigger_id.map(|id| id.to_string()).unwrap_or_default();
+        self.add(differs(|a, b| a.trigger_id == b.trigger_id).then(trigger_id))?;
+        self.add(differs(|a, b| a.path == b.path).then_some(&*call.path))?;
+        self.add(differs(|a, b| a.call_type == b.call_type).then(|| call.call_type.as_str()))?;
+        self.add(differs(|a, b| a.status() == b.status()).then(|| call.status().as_str()))
+    }
+
     /// The columns of a call, in the order of [`CALLS`].
-    fn add_call(&mut self, record: &Record) -> Result<()> {
+    fn add_call(&mut self, record: &Record, first: &Call) -> Result<()> {
         let call = &record.call;
-        self.add(call.app_id.to_string())?;
-        self.add(call.id.to_string())?;
-        self.add(call.fn_id.to_string())?;
-        self.add(call.trigger_id.map(|id| id.to_string()))?;
-        self.add(&*call.path)?;
-        self.add(call.call_type.as_str())?;
-        self.add(call.status().as_str())?;
+        self.add(&*call.id.text())?;
+        self.add_common(call, Some(first))?;
         self.add(call.reason().map(|reason| reason.as_str()))?;
         self.add(error_text(call))?;
         self.add(i64::from(call.attempts))?;
