@@ -1,10 +1,11 @@
 //! Writing groups of calls and logs, as one transaction each. How a group gets into its tables is in `insert`.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hearth_models::{AppId, CallId};
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 use sqlx::AnyConnection;
 
 use super::dialect::Dialect;
@@ -81,7 +82,7 @@ pub(super) async fn existing_apps(
     on: &mut AnyConnection,
     dialect: Dialect,
     asked: &BTreeSet<AppId>,
-) -> Result<HashSet<AppId>> {
+) -> Result<FxHashSet<AppId>> {
     let query = sqlx::query(dialect.existing_apps()).bind(json(asked)?);
     let rows = query.fetch_all(on).await?;
     rows.iter().map(|row| Reader::new(row).parsed()).collect()
@@ -89,7 +90,7 @@ pub(super) async fn existing_apps(
 
 /// One record per call, because a statement may not meet a row twice: the first that ended, else the last.
 fn last_words(records: Vec<&Record>) -> Vec<&Record> {
-    let mut at: HashMap<CallId, usize> = HashMap::with_capacity(records.len());
+    let mut at: FxHashMap<CallId, usize> = FxHashMap::with_capacity_and_hasher(records.len(), FxBuildHasher);
     let mut last: Vec<&Record> = Vec::with_capacity(records.len());
     for record in records {
         match at.get(&record.call.id) {

@@ -117,7 +117,7 @@ pub(crate) async fn a_thousand_records_are_one_group(store: Arc<dyn Datastore>) 
 /// Some databases are asked in statements of a few sizes.
 pub(crate) async fn groups_of_every_size_are_stored(store: Arc<dyn Datastore>) {
     let app = app(&*store, "app").await;
-    for size in [1, 2, 7, 8, 9, 31, 32, 33, 127, 128, 129, 257] {
+    for size in [1, 2, 7, 8, 9, 16, 17, 31, 32, 33, 64, 65, 127, 128, 129, 257] {
         let records: Vec<_> = (0..size).map(|_| record(succeeded(app.id, "/"), &b"log"[..])).collect();
         let recorded = store.record(node(), &records).await.unwrap();
         assert_eq!(recorded, Recorded { stored: size, ..Recorded::default() });

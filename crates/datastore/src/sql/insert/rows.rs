@@ -13,30 +13,18 @@ use super::{empty_log, error_text};
 use crate::sql::stats;
 use crate::{Error, Node, Record, Result};
 
-/// A statement with a number of rows of parameters, in the sizes that there are.
-struct Sized {
-    few: &'static str,
-    some: &'static str,
-    many: &'static str,
-}
+/// A statement with 8, 16, 32, 64 and 128 rows of parameters.
+struct Sized([&'static str; 5]);
 
-/// Rows of [`Sized::few`].
-const FEW: usize = 8;
-/// Rows of [`Sized::some`].
-const SOME: usize = 4 * FEW;
-/// Rows of [`Sized::many`]; a larger group is several statements.
-const MANY: usize = 4 * SOME;
+/// Rows of the least.
+const LEAST: usize = 8;
+/// Rows of the greatest; a larger group is several statements.
+const GREATEST: usize = LEAST << 4;
 
 impl Sized {
-    /// The smallest that holds so many rows.
+    /// The smallest that holds so many rows, of [`GREATEST`] at most.
     const fn of(&self, rows: usize) -> &'static str {
-        if rows <= FEW {
-            self.few
-        } else if rows <= SOME {
-            self.some
-        } else {
-            self.many
-        }
+        self.0[rows.div_ceil(LEAST).next_power_of_two().ilog2() as usize]
     }
 }
 
@@ -49,11 +37,13 @@ macro_rules! four {
 /// The sizes of a statement that is `$begin`, rows like `$row`, `$end`.
 macro_rules! sized {
     ($begin:literal, $row:literal, $end:literal) => {
-        Sized {
-            few: concat!($begin, two!(four!($row)), $end),
-            some: concat!($begin, two!(four!(four!($row))), $end),
-            many: concat!($begin, two!(four!(four!(four!($row)))), $end),
-        }
+        Sized([
+            concat!($begin, two!(four!($row)), $end),
+            concat!($begin, four!(four!($row)), $end),
+            concat!($begin, two!(four!(four!($row))), $end),
+            concat!($begin, four!(four!(four!($row))), $end),
+            concat!($begin, two!(four!(four!(four!($row)))), $end),
+        ])
     };
 }
 
@@ -90,7 +80,7 @@ const LOGS: Sized = sized!(
 const LOG_COLUMNS: usize = 3;
 
 pub(super) async fn calls(on: &mut AnyConnection, node: Node, records: &[&Record]) -> Result<()> {
-    for part in records.chunks(MANY) {
+    for part in records.chunks(GREATEST) {
         let mut values = Values::with_capacity(2 + COMMON_COLUMNS + part.len() * CALL_COLUMNS);
         values.add(&*node.server_id.text())?;
         values.add(&*node.instance_id.text())?;
@@ -105,7 +95,7 @@ pub(super) async fn calls(on: &mut AnyConnection, node: Node, records: &[&Record
 }
 
 pub(super) async fn logs(on: &mut AnyConnection, logs: &[(AppId, CallId, &[u8])]) -> Result<()> {
-    for part in logs.chunks(MANY) {
+    for part in logs.chunks(GREATEST) {
         let mut values = Values::with_capacity(part.len() * LOG_COLUMNS);
         for (app_id, call_id, log) in part {
             values.add(&*app_id.text())?;
