@@ -140,6 +140,19 @@ async fn calls_go_on_while_postgres_is_away_and_nothing_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_stopped_while_postgres_is_away_says_that_it_lost_records() {
+    let postgres = Postgres::start().await;
+    let server = unhurried(&postgres).await.start().await;
+    server.route("/f").create().await;
+    server.run("/f", "body stored").await.is_answer("stored");
+    postgres.stop().await;
+    server.run("/f", "body lost").await.is_answer("lost");
+    let (ended, _) = server.stop(Signal::TERM).await;
+    assert_eq!(ended.status.code(), Some(74));
+    assert!(ended.log.contains("records of calls could not be stored records=1"), "{}", ended.log);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_cut_in_a_transaction_loses_nothing_and_stores_nothing_twice() {
     let postgres = Postgres::start().await;
     let server = unhurried(&postgres).await.start().await;

@@ -14,6 +14,8 @@ use crate::wiring::{Hearth, Own, StartError};
 
 /// Wrong usage or bad settings (`EX_USAGE`).
 const USAGE: u8 = 64;
+/// Records of calls could not be stored (`EX_IOERR`).
+const RECORDS_LOST: u8 = 74;
 /// A second signal.
 const AT_ONCE: u8 = 130;
 
@@ -122,7 +124,7 @@ async fn serve(settings: Settings, level: LevelSwitch) -> ExitCode {
         }
     };
     tokio::select! {
-        () = hearth.stop() => code,
+        lost = hearth.stop() => if lost == 0 { code } else { ExitCode::from(RECORDS_LOST) },
         signal = signals.next() => {
             tracing::warn!("{signal} again: stopping at once; the next start cleans up");
             ExitCode::from(AT_ONCE)

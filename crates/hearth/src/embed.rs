@@ -92,9 +92,10 @@ impl Server {
     }
 
     /// Stops it as SIGTERM stops `hearth serve`: no new connections, accepted calls run to their end within the drain
-    /// timeout, records are stored, containers removed.
-    pub async fn stop(self) {
-        self.0.stop().await;
+    /// timeout, records are stored, containers removed. Returns how many records of calls could not be stored, because the
+    /// database was away to the end: they are lost.
+    pub async fn stop(self) -> u64 {
+        self.0.stop().await
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hearth_agent::{Agent, Background, CallListener, Tracer};
 use hearth_datastore::{
     Datastore, DefinitionStore, Definitions, DefinitionsSettings, Keeper, KeeperSettings, LogStore, Node, Observed,
-    RecorderService, RecorderSettings,
+    Recorder, RecorderService, RecorderSettings,
 };
 use hearth_drivers::Driver;
 use hearth_drivers::docker::{DockerConfig, DockerDriver};
@@ -44,6 +44,7 @@ pub(crate) struct Hearth {
     ready: CancellationToken,
     datastore: Arc<dyn DefinitionStore>,
     agent: Agent,
+    recorder: Recorder,
     driver: Arc<dyn Driver>,
     stores: Stores,
     /// The recorder and the other services; none of them ends before it is told to.
@@ -155,7 +156,7 @@ impl Hearth {
             .observed_by(Arc::clone(&spans) as _);
         let observed = Observed(Some(Arc::clone(&spans) as _));
         let recorder = RecorderSettings { observer: Some(spans), ..recorder_settings(node, settings.recorder) };
-        let (recorder, recording) = hearth_datastore::Recorder::new(Arc::clone(&stores.calls), recorder);
+        let (recorder, recording) = Recorder::new(Arc::clone(&stores.calls), recorder);
         services.spawn(record(recording, stop_services.clone()));
         let keeper = KeeperSettings::new(node, settings.data.retention);
         let keeper = Keeper::new(Arc::clone(&stores.database), Arc::clone(&stores.history), keeper);
@@ -183,7 +184,7 @@ impl Hearth {
         let stop_background = CancellationToken::new();
         let parts = Parts {
             datastore: Arc::clone(&datastore),
-            recorder,
+            recorder: recorder.clone(),
             agent: agent.clone(),
             queue: queue.clone(),
             engine: Arc::clone(&driver),
@@ -208,6 +209,7 @@ impl Hearth {
             ready,
             datastore,
             agent,
+            recorder,
             driver,
             stores,
             services,
@@ -252,8 +254,9 @@ impl Hearth {
         }
     }
 
-    /// Takes no more requests, lets accepted calls end for a while, removes all containers and stores all records.
-    pub(crate) async fn stop(mut self) {
+    /// Takes no more requests, lets accepted calls end for a while, removes all containers and stores all records. How many
+    /// of them could not be stored, and are lost.
+    pub(crate) async fn stop(mut self) -> u64 {
         let deadline = Instant::now() + self.drain;
         self.readiness.close();
         // What is queued and has not begun goes back, for whoever starts next.
@@ -282,6 +285,7 @@ impl Hearth {
         }
         self.stores.close().await;
         tracing::info!("stopped");
+        self.recorder.counts().pending
     }
 }
 
