@@ -70,6 +70,8 @@ pub(crate) struct Wire {
     quiet: Quiet,
     /// For what a call may take, and for how long a container may idle.
     alarm: Alarm,
+    /// For what becomes due while a call goes on.
+    soon: Alarm,
     drain: DrainRule,
     lateness: Lateness,
     /// What it said before its first call, which is told to whoever waited for it if it is never fit for one.
@@ -109,6 +111,7 @@ impl Wire {
             tail: Tail::new(tap),
             quiet,
             alarm: Alarm::new(),
+            soon: Alarm::new(),
             drain: dispatch.drain_rule(),
             lateness: Lateness::default(),
             said: Some(Vec::new()),

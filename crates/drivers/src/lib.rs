@@ -158,6 +158,12 @@ pub trait Tap: Send + 'static {
     /// that was seen of it (an answer, say) is never missed, and seen long before it comes out. Costs one system call.
     fn wrote(&mut self) -> bool;
 
+    /// Whether there is room for all that a container may write within some milliseconds, so that nobody need take it
+    /// before.
+    fn has_room(&self) -> bool {
+        false
+    }
+
     /// Puts a mark behind all that the container has written so far: it comes out of [`Running::output`] behind that, as a
     /// [`Frame::Mark`] for each of its outlets. None when there is no room for it before some of that has come out.
     fn mark(&mut self) -> io::Result<Option<Mark>>;

@@ -13,7 +13,7 @@ use crate::incoming::{Piece, Wanted};
 use crate::outgoing::SendError;
 use crate::work::Work;
 
-/// The log of an execution that is over by then is read when it is over. It has room in its pipe until then.
+/// The log of an execution that is over by then is read when it is over. It has room until then.
 const LOG_WAITS: Duration = Duration::from_millis(5);
 
 impl Wire {
@@ -21,10 +21,12 @@ impl Wire {
     pub(super) async fn converse(&mut self, work: &mut Work) -> Result<Fate, Error> {
         // The function takes what it is sent.
         let mut takes = self.send_at_once(work)?;
-        let mut log_at = self.tail.can_wait().then(|| Instant::now() + LOG_WAITS);
+        // Of a call that nobody waits for the answer is a part of the log: what was written before it stands before it.
+        let log_waits = work.unattended.is_none() && self.tail.can_wait();
+        let mut log_at = log_waits.then(|| Instant::now() + LOG_WAITS);
         loop {
-            let deadline = work.clock.deadline;
-            let next_at = [work.responder.hold_until(), log_at].into_iter().flatten().fold(deadline, Instant::min);
+            let hold_until = work.responder.hold_until();
+            let due_at = hold_until.into_iter().chain(log_at).min();
             let wanted = match log_at {
                 _ if work.responder.is_blocked() => Wanted::Log,
                 Some(_) => Wanted::Answer,
@@ -32,15 +34,7 @@ impl Wire {
             };
             tokio::select! {
                 biased;
-                () = self.alarm.until(next_at) => {
-                    if next_at == deadline {
-                        return Err(Error::TimedOut);
-                    }
-                    match log_at.take_if(|at| *at == next_at) {
-                        Some(_) => {}
-                        None => work.responder.stream(),
-                    }
-                }
+                () = self.alarm.until(work.clock.deadline) => return Err(Error::TimedOut),
                 piece = self.incoming.next(wanted) => match piece {
                     Piece::Answer(bytes) => {
                         work.decoder.push(bytes);
@@ -77,6 +71,13 @@ impl Wire {
                     // Why it does not read any more shows in what it says or in its exit.
                     Err(SendError::Pipe) => takes = false,
                 },
+                () = self.soon.until(due_at.unwrap_or(work.clock.deadline)), if due_at.is_some() => {
+                    if hold_until.is_some() && hold_until == due_at {
+                        work.responder.stream();
+                    } else {
+                        log_at = None;
+                    }
+                }
                 stat = self.probe.next() => work.live.sample(stat),
             }
         }

@@ -43,13 +43,20 @@ impl Tail {
         Self { tap, before: [None; 2], foreign: Vec::new(), executed: false, late: LATE_FOR }
     }
 
-    /// What was written can be had at the end of a call.
-    pub(super) const fn can_wait(&self) -> bool {
-        self.tap.is_some()
+    /// What was written can be had at the end of a call that is soon over.
+    pub(super) fn can_wait(&self) -> bool {
+        self.tap.as_ref().is_some_and(|tap| tap.has_room())
     }
 
     fn wrote(&mut self) -> bool {
         self.tap.as_mut().is_some_and(|tap| tap.wrote())
+    }
+
+    /// What comes out ahead of `mark` is not the call's. Of an outlet that it was not put into, what was known holds on.
+    fn written_before(&mut self, mark: Mark) {
+        for (before, _) in self.before.iter_mut().zip(mark.on).filter(|(_, on)| *on) {
+            *before = Some(mark.number);
+        }
     }
 
     fn mark(&mut self) -> Option<Option<Mark>> {
@@ -66,7 +73,7 @@ impl Wire {
             return;
         }
         if let Some(mark) = self.tail.mark().flatten() {
-            self.tail.before = mark.on.map(|on| on.then_some(mark.number));
+            self.tail.written_before(mark);
         }
         if executed {
             self.tail.late = LATE_FOR;
@@ -185,5 +192,18 @@ impl Wire {
                 mark = self.tail.mark()?;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_that_is_still_to_come_is_waited_for_also_when_only_the_other_outlet_is_written_to() {
+        let mut tail = Tail::new(None);
+        tail.written_before(Mark { number: 1, on: [false, true] });
+        tail.written_before(Mark { number: 2, on: [true, false] });
+        assert_eq!(tail.before, [Some(2), Some(1)]);
     }
 }

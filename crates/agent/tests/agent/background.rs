@@ -12,7 +12,7 @@ use hearth_datastore::{
     Datastore, DefinitionStore, Definitions, DefinitionsSettings, Node, Recorder, RecorderSettings, Standing,
     Submission, open,
 };
-use hearth_drivers::scripted::programs::{cat, exit, hang, http_echo, json_echo};
+use hearth_drivers::scripted::programs::{Request as Asked, cat, exit, hang, http_echo, json_echo, response, serve};
 use hearth_drivers::scripted::{Ledger, Program, Script, ScriptedDriver, Step};
 use hearth_drivers::{Error as DriverError, Exit};
 use hearth_models::{Call, CallFilter, CallId, InstanceId, PerPage, Priority, Reason, RoutePatch, ServerId, Status};
@@ -557,5 +557,31 @@ async fn a_call_for_which_the_server_is_too_small_is_given_up_in_the_end() {
     stand.route("http").await;
     let call = stand.stored(stand.submit("x").await).await;
     assert_eq!((call.status(), call.attempts, call.reason()), (Status::Error, 3, Some(Reason::NoCapacity)));
+    stand.ends_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_function_wrote_before_its_answer_stands_before_it() {
+    let program = Program::new(|mut io| async move {
+        io.listen();
+        while let Some(mut connection) = io.accept().await {
+            let io = &io;
+            serve(&mut connection, &|_request: Asked| async move {
+                io.stderr("working\n").await;
+                sleep(Duration::from_millis(2)).await;
+                response(200, &[b'x'; 100])
+            })
+            .await;
+        }
+        Exit::Code(0)
+    });
+    let stand = Stand::new(Script::new(program), |settings| settings.max_log = 60).await;
+    stand.route("http-stream").await;
+    for _ in 0..3 {
+        let id = stand.submit("hi").await;
+        stand.until(id, Status::Success).await;
+        let log = String::from_utf8(stand.log(id).await.to_vec()).unwrap();
+        assert!(log.starts_with("working\nHTTP/1.1 200 OK"), "{log}");
+    }
     stand.ends_clean().await;
 }

@@ -30,7 +30,8 @@ use crate::{Error, Frame, Mark, Outlet, Tap};
 /// Read at a time, at most.
 const READ_BYTES: usize = 64 * 1024;
 
-/// So much the pipe holds, where that is allowed: until it is healthy, nobody reads what a container writes.
+/// So much the pipe holds, where that is allowed: until it is healthy, and in calls that are soon over, nobody reads what a
+/// container writes.
 const PIPE_BYTES: usize = 1024 * 1024;
 
 /// It is said once that functions are not launched.
@@ -48,6 +49,8 @@ pub(super) struct Direct {
 #[derive(Debug)]
 struct Shared {
     pipe: OwnedFd,
+    /// It holds as much as it should. The kernel leaves many large pipes to root alone.
+    large: bool,
     state: Mutex<State>,
 }
 
@@ -86,10 +89,11 @@ impl Direct {
         let pipe = open(path, OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?;
         // Whatever the umask. Functions may open what they were given anew, to read as well.
         rustix::fs::fchmod(&pipe, Mode::from_raw_mode(0o666))?;
-        if let Err(error) = fcntl_setpipe_size(&pipe, PIPE_BYTES) {
+        let sized = fcntl_setpipe_size(&pipe, PIPE_BYTES);
+        if let Err(error) = &sized {
             tracing::debug!(%error, "the pipe of a log stays as small as it is");
         }
-        Ok(Self { shared: Arc::new(Shared { pipe, state: Mutex::default() }) })
+        Ok(Self { shared: Arc::new(Shared { pipe, large: sized.is_ok(), state: Mutex::default() }) })
     }
 
     pub(super) fn tap(&self) -> Box<dyn Tap> {
@@ -170,6 +174,10 @@ impl Tap for DirectTap {
         let state = self.shared.state();
         // Of what cannot be looked into nobody knows.
         state.read || !state.greeted || !matches!(self.shared.unread(), Ok(0))
+    }
+
+    fn has_room(&self) -> bool {
+        self.shared.large
     }
 
     fn mark(&mut self) -> io::Result<Option<Mark>> {

@@ -124,6 +124,10 @@ impl Tap for ScriptedTap {
         self.wrote.load(Ordering::SeqCst)
     }
 
+    fn has_room(&self) -> bool {
+        true
+    }
+
     fn mark(&mut self) -> io::Result<Option<Mark>> {
         let output = self.output.upgrade().ok_or(io::ErrorKind::BrokenPipe)?;
         let outlets = [Outlet::Stdout, Outlet::Stderr];
