@@ -36,4 +36,5 @@ mod queue;
 mod registries;
 mod sockets;
 mod stream;
+mod syslog;
 mod traces;

@@ -342,6 +342,7 @@ impl Shared {
             limits: function.limits,
             series: self.dispatch.metrics.of_containers(&work.invocation),
             owner: Owner { app_id: app.id, fn_id: function.id, image_name: function.image.clone() },
+            syslog_address: app.syslog_address().map(str::to_owned),
         })
     }
 
@@ -376,7 +377,7 @@ fn refuse(live: LiveCall, error: Error) -> Failure {
 
 fn slot_key(invocation: &Invocation, image: &Image) -> SlotKey {
     let Invocation { app, function, fn_path, .. } = invocation;
-    let parts = (&image.id, function.format, &function.limits, &function.config, &app.config);
+    let parts = (&image.id, function.format, &function.limits, &function.config, &app.config, app.syslog_address());
     if function.format == Format::HttpStream {
         // Its containers serve every door.
         return SlotKey::new(app.id, function.id, &parts);

@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hearth_drivers::{ContainerSpec, Contract, Driver, Image};
+use hearth_drivers::{ContainerSpec, Contract, Driver, Image, Syslog};
 use hearth_models::{Error, FnId, Format, FunctionLimits};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, mpsc};
@@ -38,6 +38,7 @@ pub(crate) struct Template {
     pub(crate) limits: FunctionLimits,
     pub(crate) series: Arc<Series>,
     pub(crate) owner: Owner,
+    pub(crate) syslog_address: Option<String>,
 }
 
 /// What a container is told.
@@ -208,6 +209,9 @@ impl Dispatch {
     }
 
     pub(crate) fn spec(&self, template: &Template, env: Vec<(String, String)>) -> ContainerSpec {
+        let Owner { app_id, fn_id, .. } = &template.owner;
+        let tag = || format!("app_id={app_id},fn_id={fn_id}");
+        let syslog = template.syslog_address.clone().map(|address| Syslog { address, tag: tag() });
         ContainerSpec {
             image: template.image.clone(),
             contract: if template.format == Format::HttpStream { Contract::Socket } else { Contract::Pipes },
@@ -219,6 +223,7 @@ impl Dispatch {
                 ("hearth.route".to_owned(), template.series.path().to_owned()),
             ],
             tapped: template.format.is_hot(),
+            syslog,
         }
     }
 

@@ -17,6 +17,7 @@ pub(crate) fn client_error(error: &DriverError) -> Error {
         DriverError::PullTimedOut { .. } => Error::PullTimedOut,
         DriverError::EngineAway { .. } => Error::EngineUnavailable,
         DriverError::Create { message } | DriverError::Start { message } => Error::StartFailed(message.clone()),
+        DriverError::Log { .. } => Error::SyslogUnavailable,
         DriverError::Engine { .. } | DriverError::Setting { .. } => Error::EngineFailed(error.to_string()),
         DriverError::Unhealthy => Error::Unhealthy,
         DriverError::Cut { .. } => Error::Vanished,

@@ -115,6 +115,7 @@ impl Bare {
                 ("hearth.route".to_owned(), "/bare".to_owned()),
             ],
             tapped: false,
+            syslog: None,
         };
         let container = self.driver.create(spec).await.context("cannot create a container")?;
         container.start().await.context("cannot start a container")

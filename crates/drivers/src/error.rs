@@ -81,6 +81,13 @@ pub enum Error {
         message: String,
     },
 
+    /// The container was created and did not come up, because its output could not be sent where it should be.
+    #[error("container's output cannot be logged: {message}")]
+    Log {
+        /// The engine's words.
+        message: String,
+    },
+
     /// The image's own health check says that the container does not work.
     #[error("container is unhealthy")]
     Unhealthy,

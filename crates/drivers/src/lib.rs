@@ -65,6 +65,15 @@ pub enum Contract {
     Socket,
 }
 
+/// Where the engine sends what a container writes, line by line, beside where it goes anyway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Syslog {
+    /// A URL of a syslog server, as the engine reads it.
+    pub address: String,
+    /// What its lines are tagged with. The engine takes it for a template: no text of a user's belongs there.
+    pub tag: String,
+}
+
 /// What a container is made of.
 #[derive(Clone, Debug)]
 pub struct ContainerSpec {
@@ -81,8 +90,18 @@ pub struct ContainerSpec {
     /// Labels beside those that the driver sets itself, for people who look at `docker ps`.
     pub labels: Vec<(String, String)>,
     /// More than one call is to share it, so that the log of each has to be told from that of the next: with
-    /// [`Contract::Socket`] it is to have a [`Tap`].
+    /// [`Contract::Socket`] it is to have a [`Tap`], unless its output goes to a [syslog server](Self::syslog) as well.
     pub tapped: bool,
+    /// The syslog server that gets its output. The engine sends only what it sees, and all that it sees.
+    pub syslog: Option<Syslog>,
+}
+
+impl ContainerSpec {
+    /// It is to have a [`Tap`]. What passes by the engine would not come to a syslog server, and marks would.
+    #[must_use]
+    pub fn has_tap(&self) -> bool {
+        self.tapped && self.contract == Contract::Socket && self.syslog.is_none()
+    }
 }
 
 /// Runs containers on one engine.
@@ -142,7 +161,7 @@ pub struct Running {
     /// What the container writes, in the order it came; ends when the container closed both streams, as far as that can be
     /// seen, or is gone.
     pub output: BoxStream<'static, Result<Frame, Error>>,
-    /// What tells whether it has written, and where that ends; where it is [asked for](ContainerSpec::tapped) and can be had.
+    /// What tells whether it has written, and where that ends; where it is [asked for](ContainerSpec::has_tap) and can be had.
     pub tap: Option<Box<dyn Tap>>,
     /// Samples of what the container uses.
     pub stats: StatsSource,

@@ -279,7 +279,7 @@ impl Container for Created {
         let (exited, exit) = oneshot::channel();
         let (socket, listening) = socket::socket();
         let socket = (spec.contract == Contract::Socket).then(|| Box::new(socket) as Box<dyn Socket>);
-        let taps = script.taps != Taps::None && spec.contract == Contract::Socket && spec.tapped;
+        let taps = script.taps != Taps::None && spec.has_tap();
         let inside = ScriptIo::new(reader, listening, frames, spec);
         let tap = inside.tap().filter(|_| taps).map(|tap| Box::new(tap) as Box<dyn Tap>);
         let (frozen, halts) = watch::channel(false);

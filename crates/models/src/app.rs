@@ -15,7 +15,7 @@ pub struct App {
     pub config: Config,
     /// Free notes of API v2, by key.
     pub annotations: Annotations,
-    /// Where API v2 clients asked logs to be sent.
+    /// Where API v2 clients asked logs to be sent, as they wrote it: [`syslog_address`](Self::syslog_address) is what it says.
     pub syslog_url: Option<String>,
     /// Machine shape, stored for API v2 clients; it influences nothing.
     pub shape: String,
@@ -44,6 +44,12 @@ impl App {
             created_at: now,
             updated_at: now,
         })
+    }
+
+    /// Where what its functions write is to be sent, if anywhere. An empty URL is none, and blanks around it do not count.
+    #[must_use]
+    pub fn syslog_address(&self) -> Option<&str> {
+        self.syslog_url.as_deref().map(str::trim).filter(|url| !url.is_empty())
     }
 }
 
@@ -115,6 +121,17 @@ mod tests {
         assert_eq!(validate_app_name(&"é".repeat(16)), Err(Error::AppNameTooLong));
         for name in ["a b", "a.b", "a/b", "[", "~", "é", "a\0"] {
             assert_eq!(validate_app_name(name), Err(Error::InvalidAppName), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_empty_syslog_url_is_none_and_blanks_around_it_do_not_count() {
+        let mut app = App::new("a", Config::default()).unwrap();
+        for (url, address) in
+            [(None, None), (Some(""), None), (Some(" \t"), None), (Some(" udp://h:1\n"), Some("udp://h:1"))]
+        {
+            app.syslog_url = url.map(str::to_owned);
+            assert_eq!(app.syslog_address(), address, "{url:?}");
         }
     }
 

@@ -161,6 +161,9 @@ pub enum Error {
     /// The engine failed to make or start a container, for a reason of its own.
     #[error("container could not be started: {0}")]
     EngineFailed(String),
+    /// The engine cannot send what a function writes to the syslog server of its app.
+    #[error("Syslog Unavailable")]
+    SyslogUnavailable,
     /// The container engine is away.
     #[error("container engine unavailable")]
     EngineUnavailable,
@@ -225,7 +228,7 @@ impl Error {
             Self::ContentLengthTooLarge { .. } | Self::BodyTooLarge { .. } => 413,
             Self::QueueFull { .. } => 429,
             Self::ClientGone => 499,
-            Self::Internal => 500,
+            Self::SyslogUnavailable | Self::Internal => 500,
             Self::ExitCode(_)
             | Self::OutOfMemory
             | Self::Killed
@@ -280,6 +283,7 @@ impl Error {
             | Self::PullTimedOut
             | Self::ImageHasVolume
             | Self::StartFailed(_)
+            | Self::SyslogUnavailable
             | Self::InitTimedOut => Reason::Image,
             Self::Busy | Self::NoCapacity(_) => Reason::NoCapacity,
             Self::Refused { .. } => Reason::ApiRequest,

@@ -146,9 +146,10 @@ impl Facts {
     /// The agent has logged the causes already, under the same id.
     fn log(&self, error: &Error, status: StatusCode) {
         let (status, app, route) = (status.as_u16(), self.series.app(), self.series.path());
-        if status == 500 {
+        // A syslog server that is not there is the app's affair.
+        if status == 500 && *error != Error::SyslogUnavailable {
             tracing::error!(call.id = %self.id, app, route, status, "{error}");
-        } else if status > 500 {
+        } else if status >= 500 {
             tracing::warn!(call.id = %self.id, app, route, status, "{error}");
         }
     }

@@ -154,7 +154,8 @@ pub(crate) const fn is_result(error: &Error) -> bool {
         | Error::Internal => false,
         // The registry is away, rather than the image.
         Error::PullFailed { status, .. } => *status < 500,
-        Error::PullTimedOut => false,
+        // Nor need a syslog server stay away.
+        Error::PullTimedOut | Error::SyslogUnavailable => false,
         _ => true,
     }
 }

@@ -282,10 +282,16 @@ async fn a_failure_before_the_execution_is_the_result_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failure_of_the_engines_own_is_no_result() {
+async fn a_failure_of_the_engines_own_or_of_a_syslog_server_is_no_result() {
     let full = || DriverError::Engine { operation: "create", message: "disk full".to_owned(), source: None };
-    for (format, program) in [("default", cat()), ("http", http_echo())] {
-        let stand = Stand::new(Script::new(program).create(Step::fails(full()).times(1)), |_| {}).await;
+    let no_syslog = || DriverError::Log { message: "connection refused".to_owned() };
+    for (format, program, error) in [
+        ("default", cat(), full()),
+        ("http", http_echo(), full()),
+        ("default", cat(), no_syslog()),
+        ("http", http_echo(), no_syslog()),
+    ] {
+        let stand = Stand::new(Script::new(program).create(Step::fails(error).times(1)), |_| {}).await;
         stand.route(format).await;
         let call = stand.stored(stand.submit("x").await).await;
         assert_eq!((call.status(), call.attempts), (Status::Success, 2), "{format}: {call:?}");

@@ -232,6 +232,7 @@ async fn failures_to_start_are_told_to_every_caller_with_their_reason() {
             Error::StartFailed("no such file".into()),
             Reason::Image,
         ),
+        (start(Step::fails(DriverError::Log { message: "refused".into() })), Error::SyslogUnavailable, Reason::Image),
     ] {
         let test = TestAgent::with(script, |_| {});
         for route in [r#"{"format":"http"}"#, r#"{"path":"/cold"}"#] {

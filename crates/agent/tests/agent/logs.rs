@@ -1,10 +1,12 @@
 //! Whose log a line goes to that a function with a socket writes, however long it is under way.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hearth_drivers::Exit;
 use hearth_drivers::scripted::programs::{Request, response, serve};
 use hearth_drivers::scripted::{Program, Script, Taps};
+use hearth_models::App;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -166,4 +168,44 @@ async fn where_nothing_is_seen_or_no_mark_comes_a_container_has_to_be_silent_for
         assert_eq!(test.driver.ledger().created, 1);
         test.ends_clean().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_to_a_syslog_server_has_to_pass_by_the_engine_as_it_is() {
+    let tells = Program::new(|mut io| async move {
+        io.listen();
+        while let Some(mut connection) = io.accept().await {
+            let io = &io;
+            serve(&mut connection, &|_| async move {
+                let syslog = io.spec.syslog.as_ref().map(|syslog| format!("{} {}", syslog.address, syslog.tag));
+                io.stderr("a line\n").await;
+                response(200, format!("{syslog:?}, tapped: {}", io.spec.has_tap()).as_bytes())
+            })
+            .await;
+        }
+        Exit::Code(0)
+    });
+    let test = TestAgent::new(tells);
+    let mut function = function(&test);
+    let tag = format!("app_id={},fn_id={}", function.app.id, function.function.id);
+    // The last has the slot key of the first.
+    for (url, address) in [
+        (None, None),
+        (Some(" udp://one:1\n"), Some("udp://one:1")),
+        (Some("tcp://two:2"), Some("tcp://two:2")),
+        (Some(" "), None),
+    ] {
+        function.app = Arc::new(App { syslog_url: url.map(str::to_owned), ..(*test.app).clone() });
+        let syslog = address.map(|address| format!("{address} {tag}"));
+        let expected = format!("{syslog:?}, tapped: {}", address.is_none());
+        for _ in 0..2 {
+            let outcome = test.call(&function, "x").await;
+            let id = outcome.id;
+            assert_eq!(outcome.answer().await, (200, expected.clone().into()));
+            test.record(id).await;
+            assert_eq!(test.log(id).await, "a line\n");
+        }
+    }
+    assert_eq!(test.driver.ledger().created, 3, "blanks are as good as none");
+    test.ends_clean().await;
 }

@@ -38,11 +38,14 @@ impl SqlStore {
         let mut tx = self.begin().await?;
         let app = apps::lock_by_id(&mut tx, self.dialect, id).await?;
         let mut app = app.ok_or(ModelError::AppNotFound)?;
-        let before = app.config.clone();
-        patch.apply(&mut app)?;
+        let outdated = {
+            let before = app.clone();
+            patch.apply(&mut app)?;
+            app.config != before.config || app.syslog_address() != before.syslog_address()
+        };
         apps::update(&mut tx, self.dialect, &app).await?;
         tx.commit().await?;
-        Ok(AppChange { outdated: app.config != before, app })
+        Ok(AppChange { outdated, app })
     }
 
     async fn do_remove_app_by_id(&self, id: AppId) -> Result<App> {

@@ -66,6 +66,10 @@ pub(crate) async fn an_app_is_changed_and_removed_by_its_id(store: Arc<dyn Datas
     assert_eq!(same.app.updated_at, change.app.updated_at);
     let noted = store.update_app_by_id(first.id, read(r#"{"annotations":{"b":null}}"#)).await.unwrap();
     assert!(!noted.outdated && noted.app.annotations.is_empty());
+    for (url, outdated) in [(" tcp://h:1 ", false), ("tcp://h:2", true), ("", true), (" ", false)] {
+        let patch = serde_json::json!({ "syslog_url": url }).to_string();
+        assert_eq!(store.update_app_by_id(first.id, read(&patch)).await.unwrap().outdated, outdated, "{url:?}");
+    }
     let refused = store.update_app_by_id(first.id, read(r#"{"name":"b","config":{"m":"x"}}"#)).await;
     assert_eq!(told(refused), Error::NameImmutable);
     assert_eq!(store.app("été中1").await.unwrap().config, config(r#"{"l":"w"}"#));

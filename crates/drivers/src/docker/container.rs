@@ -89,7 +89,7 @@ impl Maker {
             engine: Arc::clone(&self.engine),
             groups: Arc::clone(&self.groups),
             // What else is written to stdout is answers.
-            writes: self.writes.clone().filter(|_| spec.tapped && spec.contract == Contract::Socket),
+            writes: self.writes.clone().filter(|_| spec.has_tap()),
             has_healthcheck: spec.image.has_healthcheck,
             listener,
             log,
@@ -110,7 +110,7 @@ impl Maker {
             (Contract::Pipes, _) => Ok(None),
             (Contract::Socket, Some(sockets)) => {
                 // An image that says nothing of what it runs is the engine's to refuse.
-                let with_log = spec.tapped && !spec.image.command.is_empty();
+                let with_log = spec.has_tap() && !spec.image.command.is_empty();
                 sockets.make(with_log).map(Some).map_err(failed)
             }
             (Contract::Socket, None) => Err(failed(io::Error::other("there is no place for them"))),

@@ -14,7 +14,7 @@ use ulid::Ulid;
 use super::config::{ProcessLimits, SocketContract};
 use super::launch::launches;
 use super::sockets::Directory;
-use crate::{ContainerSpec, Contract, SOCKET_DIRECTORY};
+use crate::{ContainerSpec, Contract, SOCKET_DIRECTORY, Syslog};
 
 /// The label that names the server a container belongs to.
 pub(super) const SERVER_LABEL: &str = "hearth.server";
@@ -127,10 +127,25 @@ impl Template {
             cap_drop: Some(vec!["ALL".to_owned()]),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
             network_mode: self.network.clone(),
-            log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+            log_config: Some(log_config(spec.syslog.as_ref())),
             ..HostConfig::default()
         }
     }
+}
+
+/// What the engine does with a container's output beside handing it to who is attached (v2 contract B.5.1).
+fn log_config(syslog: Option<&Syslog>) -> HostConfigLogConfig {
+    let Some(Syslog { address, tag }) = syslog else {
+        return HostConfigLogConfig { typ: Some("none".to_owned()), config: None };
+    };
+    let options = [
+        ("syslog-address", address.as_str()),
+        ("syslog-facility", "user"),
+        ("syslog-format", "rfc5424"),
+        ("tag", tag.as_str()),
+    ];
+    let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    HostConfigLogConfig { typ: Some("syslog".to_owned()), config: Some(HashMap::from(options)) }
 }
 
 fn reads_stdin(body: &mut ContainerCreateBody) {
@@ -178,6 +193,7 @@ mod tests {
                 (SERVER_LABEL.to_owned(), "someone else".to_owned()),
             ],
             tapped: false,
+            syslog: None,
         };
         let mut expected = json!({
             "Hostname": "vm",
@@ -236,6 +252,16 @@ mod tests {
             mount,
             json!({"Type": "bind", "Source": "/d/launch", "Target": "/.hearth/launch", "ReadOnly": true})
         );
+
+        spec.syslog = Some(Syslog { address: "tcp+tls://h:6514".to_owned(), tag: "app_id=a,fn_id=f".to_owned() });
+        expected["HostConfig"]["LogConfig"] = json!({
+            "Type": "syslog",
+            "Config": {
+                "syslog-address": "tcp+tls://h:6514", "syslog-facility": "user", "syslog-format": "rfc5424",
+                "tag": "app_id=a,fn_id=f",
+            },
+        });
+        assert_eq!(body(&template, &spec), expected);
     }
 
     fn body(template: &Template, spec: &ContainerSpec) -> Value {

@@ -19,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The client's own timeout. Ours are always shorter, except that of a pull, which has its own rule.
 const CLIENT_TIMEOUT_SECONDS: u64 = 24 * 3600;
 
+/// What Docker says where a container's output cannot be sent to where it should be.
+const NO_LOGGING_DRIVER: &str = "failed to initialize logging driver";
+
 /// What is asked of engines is tried with this version and later ones.
 const LEAST_API: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
 
@@ -220,6 +223,8 @@ impl Fault {
             Self::Refused { status: 404, message } if message.starts_with("No such container") => {
                 Error::Cut { source: None }
             }
+            // Docker has 500 for it, as for failures of its own.
+            Self::Refused { message, .. } if message.contains(NO_LOGGING_DRIVER) => Error::Log { message },
             other => other.into_judged(operation, |message| Error::Start { message }),
         }
     }
@@ -264,5 +269,22 @@ impl From<ApiError> for Fault {
 impl From<std::io::Error> for Fault {
     fn from(error: std::io::Error) -> Self {
         Self::Away(Some(Arc::new(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In the words of Docker 20.10.
+    #[test]
+    fn a_logging_driver_that_fails_is_no_failure_of_the_engines_own() {
+        let refused = |message: &str| {
+            let fault = Fault::Refused { status: 500, message: message.to_owned() };
+            fault.into_start_error(Operation::StartContainer)
+        };
+        let words = "failed to initialize logging driver: dial tcp 127.0.0.1:1: connect: connection refused";
+        assert!(matches!(refused(words), Error::Log { message } if message == words));
+        assert!(matches!(refused("no space left on device"), Error::Engine { .. }));
     }
 }

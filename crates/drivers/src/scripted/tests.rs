@@ -17,6 +17,7 @@ async fn created(driver: &ScriptedDriver) -> Result<Box<dyn Container>, Error> {
         cpu_millis: None,
         labels: Vec::new(),
         tapped: false,
+        syslog: None,
     };
     driver.create(spec).await
 }

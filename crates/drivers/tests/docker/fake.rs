@@ -105,6 +105,7 @@ fn spec() -> ContainerSpec {
         cpu_millis: None,
         labels: Vec::new(),
         tapped: false,
+        syslog: None,
     }
 }
 

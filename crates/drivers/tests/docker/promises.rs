@@ -132,6 +132,7 @@ async fn spec(subject: &impl Subject, does: Does) -> ContainerSpec {
         cpu_millis: None,
         labels: Vec::new(),
         tapped: false,
+        syslog: None,
     }
 }
 

@@ -94,6 +94,7 @@ async fn spec(driver: &DockerDriver) -> ContainerSpec {
         cpu_millis: None,
         labels: Vec::new(),
         tapped: false,
+        syslog: None,
     }
 }
 

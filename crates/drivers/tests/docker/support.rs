@@ -54,6 +54,7 @@ impl Engine {
             cpu_millis: None,
             labels: vec![("hearth.test".to_owned(), "drivers".to_owned())],
             tapped: false,
+            syslog: None,
         }
     }
 

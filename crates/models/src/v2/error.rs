@@ -148,6 +148,7 @@ mod tests {
             (E::InitTimedOut, 504, slow, None),
             (pull(404), 404, "Failed to pull image 'i': d", None),
             (pull(502), 502, "Failed to pull image 'i': d", None),
+            (E::SyslogUnavailable, 500, "Syslog Unavailable", None),
             (E::Internal, 500, "internal server error", None),
             // Of Hearth alone: no index of the database holds it.
             (v2::Error::SourceTooLong.into(), 400, "Trigger source is too long for the database", None),

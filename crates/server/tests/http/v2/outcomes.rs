@@ -219,6 +219,7 @@ async fn every_row_of_an_image_that_cannot_be_had_or_started() {
             "container could not be started: no command specified",
             image_is_it,
         ),
+        row(start(DriverError::Log { message: "refused".to_owned() }), 500, "Syslog Unavailable", image_is_it),
     ];
     println!("images: {} rows hold at two doors", hold(rows).await);
 }
