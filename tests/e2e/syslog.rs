@@ -67,7 +67,8 @@ impl Syslog {
         let has_it = |seen: &[u8]| {
             let seen = String::from_utf8_lossy(seen);
             let mut messages = seen.match_indices(tag);
-            messages.any(|(at, _)| seen[at..].split("<14>").next().is_some_and(|message| message.contains(text)))
+            // What was written to stdout begins with <14>, what was written to stderr with <11>.
+            messages.any(|(at, _)| seen[at..].split("<1").next().is_some_and(|message| message.contains(text)))
         };
         let come = async {
             while !has_it(&self.seen) {
@@ -170,5 +171,10 @@ async fn a_syslog_server_that_is_not_there_is_told_and_may_come_back() {
     })
     .await;
     syslog.gets(&fn_id, "a line").await;
+
+    // Docker finds out that this one is not there before it starts anything.
+    let change = json!({ "syslog_url": "UNIX:///nowhere" });
+    server.manage("PUT", &format!("/v2/apps/{app_id}"), &change).await;
+    server.run("/f", "body x").await.is_call_error(500, UNAVAILABLE);
     server.finish().await;
 }

@@ -342,7 +342,7 @@ impl Shared {
             limits: function.limits,
             series: self.dispatch.metrics.of_containers(&work.invocation),
             owner: Owner { app_id: app.id, fn_id: function.id, image_name: function.image.clone() },
-            syslog_address: app.syslog_address().map(str::to_owned),
+            syslog_address: app.syslog_address(),
         })
     }
 

@@ -46,10 +46,13 @@ impl App {
         })
     }
 
-    /// Where what its functions write is to be sent, if anywhere. An empty URL is none, and blanks around it do not count.
+    /// Where what its functions write is to be sent, if anywhere. An empty URL is none, blanks around it do not count, and its
+    /// scheme is in lower case: engines know no other.
     #[must_use]
-    pub fn syslog_address(&self) -> Option<&str> {
-        self.syslog_url.as_deref().map(str::trim).filter(|url| !url.is_empty())
+    pub fn syslog_address(&self) -> Option<String> {
+        let url = self.syslog_url.as_deref().map(str::trim).filter(|url| !url.is_empty())?;
+        let (scheme, rest) = url.split_at(url.find(':').unwrap_or_default());
+        Some(scheme.to_ascii_lowercase() + rest)
     }
 }
 
@@ -125,13 +128,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_syslog_url_is_none_and_blanks_around_it_do_not_count() {
+    fn an_empty_syslog_url_is_none_and_blanks_and_case_do_not_count() {
         let mut app = App::new("a", Config::default()).unwrap();
         for (url, address) in
-            [(None, None), (Some(""), None), (Some(" \t"), None), (Some(" udp://h:1\n"), Some("udp://h:1"))]
+            [(None, None), (Some(""), None), (Some(" \t"), None), (Some(" UDP://H:1\n"), Some("udp://H:1"))]
         {
             app.syslog_url = url.map(str::to_owned);
-            assert_eq!(app.syslog_address(), address, "{url:?}");
+            assert_eq!(app.syslog_address().as_deref(), address, "{url:?}");
         }
     }
 

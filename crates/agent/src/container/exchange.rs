@@ -37,6 +37,9 @@ impl Wire {
                 () = self.alarm.until(work.clock.deadline) => return Err(Error::TimedOut),
                 piece = self.incoming.next(wanted) => match piece {
                     Piece::Answer(bytes) => {
+                        if work.unattended.is_some() {
+                            self.log_at_hand(work);
+                        }
                         work.decoder.push(bytes);
                         if read_answer(work)? {
                             return Ok(self.fate_after(&work.decoder));
@@ -79,6 +82,20 @@ impl Wire {
                     }
                 }
                 stat = self.probe.next() => work.live.sample(stat),
+            }
+        }
+    }
+
+    /// Takes what is here of the log: what was written before the answer is to stand before it.
+    fn log_at_hand(&mut self, work: &mut Work) {
+        /// A function that never stops writing is no reason to forget its answer.
+        const PIECES: usize = 64;
+        for _ in 0..PIECES {
+            match self.incoming.next(Wanted::Log).now_or_never() {
+                Some(Piece::Log(outlet, bytes)) => self.log(work, outlet, bytes),
+                Some(Piece::Mark(outlet, number)) => self.passed(outlet, number),
+                // Its output is over, which is remembered, or nothing more is here.
+                Some(Piece::Over(_) | Piece::HungUp(_) | Piece::Answer(_)) | None => return,
             }
         }
     }

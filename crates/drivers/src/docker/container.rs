@@ -27,6 +27,8 @@ use crate::{Container, ContainerSpec, Contract, Error, Guard, Phases, Running, S
 const CREATE_LIMIT: Duration = Duration::from_mins(1);
 const ATTACH_LIMIT: Duration = Duration::from_secs(10);
 const START_LIMIT: Duration = Duration::from_mins(2);
+/// The same where the engine connects to a syslog server first. It has no limit of its own for that.
+const SYSLOG_START_LIMIT: Duration = Duration::from_secs(10);
 const INSPECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Makes containers.
@@ -60,6 +62,8 @@ struct Created {
     listener: Option<Listener>,
     /// Where its log comes out, if that is not where the engine has it.
     log: Option<Direct>,
+    /// The engine connects to a syslog server for it.
+    syslog: bool,
     life: Life,
     input: Kept,
     guard: Guard,
@@ -84,7 +88,9 @@ impl Maker {
         let (life, keeper) = (Life::default(), Keeper::default());
         let input = keeper.kept();
         let belongings = Belongings { input: keeper, directory };
-        let guard = self.remover.guard(created.map_err(into_create_error)?, life.clone(), belongings);
+        let syslog = spec.syslog.is_some();
+        let created = created.map_err(if syslog { into_syslog_create_error } else { into_create_error })?;
+        let guard = self.remover.guard(created, life.clone(), belongings);
         Ok(Box::new(Created {
             engine: Arc::clone(&self.engine),
             groups: Arc::clone(&self.groups),
@@ -93,6 +99,7 @@ impl Maker {
             has_healthcheck: spec.image.has_healthcheck,
             listener,
             log,
+            syslog,
             life,
             input,
             guard,
@@ -149,12 +156,28 @@ fn into_create_error(fault: Fault) -> Error {
     fault.into_judged(Operation::CreateContainer, |message| Error::Create { message })
 }
 
+/// Why a container with a syslog server was not created: a socket of that which is not there is found first.
+fn into_syslog_create_error(fault: Fault) -> Error {
+    match fault {
+        Fault::Refused { status: 400, message } if message.starts_with("stat ") => Error::Log { message },
+        fault => into_create_error(fault),
+    }
+}
+
+/// Why it did not start: what takes so long is a host that does not answer.
+fn into_syslog_start_error(fault: Fault) -> Error {
+    match fault {
+        Fault::Late(limit) => Error::Log { message: format!("no syslog server that answers within {limit:?}") },
+        fault => fault.into_start_error(Operation::StartContainer),
+    }
+}
+
 // === impl Created ===
 
 #[async_trait]
 impl Container for Created {
     async fn start_noting(self: Box<Self>, phases: &mut Phases) -> Result<Running, Error> {
-        let Self { engine, groups, writes, has_healthcheck, listener, log, life, input, guard } = *self;
+        let Self { engine, groups, writes, has_healthcheck, listener, log, syslog, life, input, guard } = *self;
         let id = guard.id().to_owned();
 
         let writes = writes.filter(|_| log.is_none()).map(|writes| (writes, Secret::draw()));
@@ -180,8 +203,12 @@ impl Container for Created {
         life.begin();
         phases.begin("start");
         let request = engine.api().start_container(&id, None::<StartContainerOptions>);
-        let started = engine.call(Operation::StartContainer, START_LIMIT, request).await;
-        started.map_err(|fault| fault.into_start_error(Operation::StartContainer))?;
+        let limit = if syslog { SYSLOG_START_LIMIT } else { START_LIMIT };
+        let started = engine.call(Operation::StartContainer, limit, request).await;
+        started.map_err(|fault| match syslog {
+            true => into_syslog_start_error(fault),
+            false => fault.into_start_error(Operation::StartContainer),
+        })?;
         phases.begin("ready");
         if has_healthcheck {
             health::until_healthy(&engine, &id).await?;
@@ -264,5 +291,22 @@ impl Groups {
             tracing::info!("control groups of containers are not visible: samples come from the engine, once a second");
         }
         group
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_syslog_server_is_to_blame_for_is_told_from_what_it_is_not() {
+        let refused = |status, message: &str| Fault::Refused { status, message: message.to_owned() };
+        let create = |fault| matches!(into_syslog_create_error(fault), Error::Log { .. });
+        // In the words of Docker 20.10.
+        assert!(create(refused(400, "stat /nowhere: no such file or directory")));
+        assert!(!create(refused(400, "No command specified")) && !create(Fault::Late(CREATE_LIMIT)));
+        let start = |fault| matches!(into_syslog_start_error(fault), Error::Log { .. });
+        assert!(start(Fault::Late(SYSLOG_START_LIMIT)));
+        assert!(!start(refused(400, "exec: no such file")) && !start(refused(500, "no space left on device")));
     }
 }
