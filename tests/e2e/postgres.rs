@@ -147,7 +147,8 @@ async fn a_server_that_is_stopped_while_postgres_is_away_says_that_it_lost_recor
     server.run("/f", "body stored").await.is_answer("stored");
     postgres.stop().await;
     server.run("/f", "body lost").await.is_answer("lost");
-    let (ended, _) = server.stop(Signal::TERM).await;
+    server.signal(Signal::TERM);
+    let (ended, _) = server.ended().await;
     assert_eq!(ended.status.code(), Some(74));
     assert!(ended.log.contains("records of calls could not be stored records=1"), "{}", ended.log);
 }
