@@ -100,8 +100,9 @@ fn opens_something_else(what: SocketError) -> Program {
 /// A function whose socket takes no connection.
 fn deaf() -> Program {
     Program::new(|mut io| async move {
-        io.listen();
+        // In this order: whoever waits for the socket connects at once.
         io.stop_listening();
+        io.listen();
         std::future::pending().await
     })
 }
