@@ -150,7 +150,7 @@ async fn a_server_that_is_stopped_while_postgres_is_away_says_that_it_lost_recor
     server.signal(Signal::TERM);
     let (ended, _) = server.ended().await;
     assert_eq!(ended.status.code(), Some(74));
-    assert!(ended.log.contains("records of calls could not be stored records=1"), "{}", ended.log);
+    assert!(ended.log.contains("records of calls could not be stored"), "{}", ended.log);
 }
 
 #[tokio::test(flavor = "multi_thread")]
